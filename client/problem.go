@@ -22,6 +22,12 @@ func IsNotFound(err error) bool {
 	return errors.As(err, &p) && p.Status == http.StatusNotFound
 }
 
+// IsTranscriptDeleted reports whether err says that there is no transcript any more, because its retention is over.
+func IsTranscriptDeleted(err error) bool {
+	var p *Problem
+	return errors.As(err, &p) && p.Code == ProblemTranscriptDeleted
+}
+
 // maxProblemBytes bounds how much of an error response is read.
 const maxProblemBytes = 1 << 20
 

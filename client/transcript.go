@@ -18,7 +18,7 @@ import (
 
 // Transcript returns all that the agent of an execution said and did, one attempt after another. While the execution
 // runs, that is what is stored so far; with follow it goes on until the execution has finished. After an interruption
-// it continues with the next item.
+// it continues with the next item. IsTranscriptDeleted says of the error that the transcript was deleted.
 func (c *Client) Transcript(ctx context.Context, executionID string, follow bool) iter.Seq2[TranscriptItem, error] {
 	return func(yield func(TranscriptItem, error) bool) {
 		var offset int64

@@ -160,6 +160,7 @@ const (
 	ProblemRequestRefused       ProblemCode = "request_refused"
 	ProblemRouteNotFound        ProblemCode = "route_not_found"
 	ProblemTooManyPendingTurns  ProblemCode = "too_many_pending_turns"
+	ProblemTranscriptDeleted    ProblemCode = "transcript_deleted"
 	ProblemUnauthenticated      ProblemCode = "unauthenticated"
 	ProblemUnavailable          ProblemCode = "unavailable"
 	ProblemUnsupportedMediaType ProblemCode = "unsupported_media_type"
@@ -289,8 +290,16 @@ type Agent struct {
 	Timeout string `json:"timeout"`
 
 	// Tools Which tools the agent may use
-	Tools     Tools     `json:"tools,omitempty,omitzero"`
-	UpdatedAt time.Time `json:"updatedAt"`
+	Tools Tools `json:"tools,omitempty,omitzero"`
+
+	// TranscriptRetention How long the transcript is stored after the end of the execution, `0s` to `87600h`. It is never stored longer
+	// than the tenant allows, nor than the execution itself; less than `1m` means `1m`. Default: as long as the tenant
+	// allows
+	//
+	//
+	// Examples: 72h
+	TranscriptRetention TranscriptRetention `json:"transcriptRetention,omitempty,omitzero"`
+	UpdatedAt           time.Time           `json:"updatedAt"`
 
 	// Version Counts the changes; 1 is the agent as it was created
 	Version int `json:"version"`
@@ -638,6 +647,14 @@ type CreateAgent struct {
 
 	// Tools Which tools the agent may use
 	Tools Tools `json:"tools,omitempty,omitzero"`
+
+	// TranscriptRetention How long the transcript is stored after the end of the execution, `0s` to `87600h`. It is never stored longer
+	// than the tenant allows, nor than the execution itself; less than `1m` means `1m`. Default: as long as the tenant
+	// allows
+	//
+	//
+	// Examples: 72h
+	TranscriptRetention TranscriptRetention `json:"transcriptRetention,omitempty,omitzero"`
 }
 
 // DailyBudget What all executions of an agent together may cost on a day of UTC
@@ -759,8 +776,15 @@ type Execution struct {
 	StartedAt     time.Time     `json:"startedAt,omitempty,omitzero"`
 	Status        Status        `json:"status"`
 	Timeout       string        `json:"timeout"`
-	Urls          ExecutionURLs `json:"urls"`
-	Usage         Usage         `json:"usage"`
+
+	// TranscriptDeletedAt When the transcript was deleted, before the execution
+	TranscriptDeletedAt time.Time `json:"transcriptDeletedAt,omitempty,omitzero"`
+
+	// TranscriptExpiresAt When the transcript is deleted. Absent before the end, after the deletion, and if it is stored as long as
+	// the execution
+	TranscriptExpiresAt time.Time     `json:"transcriptExpiresAt,omitempty,omitzero"`
+	Urls                ExecutionURLs `json:"urls"`
+	Usage               Usage         `json:"usage"`
 
 	// WaitingFor What a queued execution waits for besides a free slot. `executor`: no living executor can start its runtime. `budget`: its agent has used up its daily budget, and the execution waits for the next day.
 	WaitingFor WaitingFor `json:"waitingFor,omitempty,omitzero"`
@@ -1298,6 +1322,13 @@ type TenantLimits struct {
 	// SoftLimit Part of the daily budget after which the tenant is warned; 0: no warning
 	SoftLimit float64 `json:"softLimit"`
 
+	// TranscriptRetention How long transcripts are stored after the end of their executions, at most; agents may ask for less. Absent:
+	// as long as the executions
+	//
+	//
+	// Examples: 72h0m0s
+	TranscriptRetention string `json:"transcriptRetention,omitempty,omitzero"`
+
 	// Weight The tenant's share of the slots among the tenants that wait
 	Weight float64 `json:"weight"`
 }
@@ -1318,7 +1349,10 @@ type TenantSettings struct {
 	// Paused No attempt begins; work is accepted and waits
 	Paused    bool    `json:"paused"`
 	SoftLimit float64 `json:"softLimit,omitempty,omitzero"`
-	Weight    float64 `json:"weight,omitempty,omitzero"`
+
+	// TranscriptRetention Examples: 72h0m0s
+	TranscriptRetention string  `json:"transcriptRetention,omitempty,omitzero"`
+	Weight              float64 `json:"weight,omitempty,omitzero"`
 }
 
 // ToolResultEvent The newest result of a tool
@@ -1383,6 +1417,13 @@ type TranscriptItem struct {
 // made again. `notice`: something that Airlock says. `end`: how the attempt ended
 type TranscriptItemType string
 
+// TranscriptRetention How long the transcript is stored after the end of the execution, `0s` to `87600h`. It is never stored longer
+// than the tenant allows, nor than the execution itself; less than `1m` means `1m`. Default: as long as the tenant
+// allows
+//
+// Examples: 72h
+type TranscriptRetention = string
+
 // UpdateAgent defines model for UpdateAgent.
 type UpdateAgent struct {
 	// Budget The patch is applied to each member
@@ -1419,7 +1460,8 @@ type UpdateAgent struct {
 	Timeout string  `json:"timeout,omitempty,omitzero"`
 
 	// Tools The patch is applied to each list
-	Tools *ToolsPatch `json:"tools,omitempty"`
+	Tools               *ToolsPatch `json:"tools,omitempty"`
+	TranscriptRetention string      `json:"transcriptRetention,omitempty,omitzero"`
 
 	// Version The version that is changed; 409 if the agent has a newer one. Default: the newest
 	Version int `json:"version,omitempty,omitzero"`
@@ -1456,7 +1498,12 @@ type UpdateTenant struct {
 	MaxRunning  int     `json:"maxRunning,omitempty,omitzero"`
 	Paused      bool    `json:"paused,omitempty,omitzero"`
 	SoftLimit   float64 `json:"softLimit,omitempty,omitzero"`
-	Weight      float64 `json:"weight,omitempty,omitzero"`
+
+	// TranscriptRetention `0s` to `87600h`
+	//
+	// Examples: 72h
+	TranscriptRetention string  `json:"transcriptRetention,omitempty,omitzero"`
+	Weight              float64 `json:"weight,omitempty,omitzero"`
 }
 
 // Usage defines model for Usage.

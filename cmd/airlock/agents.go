@@ -65,6 +65,7 @@ func showAgent(out io.Writer, a client.Agent) {
 	writeField(out, "Runtime", a.Runtime)
 	writeField(out, "Model", a.Model)
 	writeField(out, "Timeout", a.Timeout)
+	writeField(out, "Transcripts", a.TranscriptRetention)
 	if !a.Conversations {
 		writeField(out, "Conversations", "no")
 	}
@@ -89,6 +90,7 @@ var agentFields = []struct{ flag, field, usage string }{
 	{"runtime", "runtime", "runtime; default: the server's"},
 	{"model", "model", "model for the runtime; default: the runtime's"},
 	{"timeout", "timeout", "longest duration of one run, such as 90s"},
+	{"transcript-retention", "transcriptRetention", "how long a transcript is stored after the end of its execution, such as 72h; default: as long as the tenant allows"},
 }
 
 func agentFlags(cmd *cobra.Command) {

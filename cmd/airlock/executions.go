@@ -104,6 +104,12 @@ func showExecution(out io.Writer, e client.Execution) {
 	writeField(out, "Created", formatTime(e.CreatedAt))
 	writeField(out, "Started", formatTime(e.StartedAt))
 	writeField(out, "Finished", formatTime(e.FinishedAt))
+	if !e.TranscriptExpiresAt.IsZero() {
+		writeField(out, "Transcript", "until "+formatTime(e.TranscriptExpiresAt))
+	}
+	if !e.TranscriptDeletedAt.IsZero() {
+		writeField(out, "Transcript", "deleted "+formatTime(e.TranscriptDeletedAt))
+	}
 	if e.Usage.Calls > 0 {
 		usage := fmt.Sprintf("%d tokens in, %d out, %.4f USD", e.Usage.InputTokens, e.Usage.OutputTokens, e.Usage.CostUsd)
 		if e.Usage.EstimatedCalls > 0 {

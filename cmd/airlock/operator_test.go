@@ -49,10 +49,10 @@ func TestExecutorCommands(t *testing.T) {
 
 func TestTenantCommands(t *testing.T) {
 	four, none := 4, 0
-	settings := client.TenantSettings{Paused: true, MaxRunning: &four, Weight: 2}
+	settings := client.TenantSettings{Paused: true, MaxRunning: &four, Weight: 2, TranscriptRetention: "0s"}
 	work := client.Work{Waiting: client.LaneCounts{Interactive: 1000, Batch: 7}, Running: client.LaneCounts{Interactive: 4}, CountLimit: 1000}
 	detail := client.TenantDetail{
-		Id: "ada", Settings: settings, Work: work, Limits: client.TenantLimits{MaxQueued: 100, MaxRunning: 4, Weight: 2}, SpentTodayUsd: 0.25,
+		Id: "ada", Settings: settings, Work: work, Limits: client.TenantLimits{MaxQueued: 100, MaxRunning: 4, Weight: 2, TranscriptRetention: "0s"}, SpentTodayUsd: 0.25,
 	}
 	a := startFakeAPI(t, map[string][]any{
 		"GET /tenants":     {client.TenantList{Tenants: []client.Tenant{{Id: "ada", Settings: settings, Work: work}, {Id: "bob", Settings: client.TenantSettings{MaxRunning: &none, MaxQueued: &none}}}}},
@@ -60,24 +60,26 @@ func TestTenantCommands(t *testing.T) {
 	})
 	code, out, stderr := runCLI(t, "", "tenants", "list", "--waiting", "--server", a.URL)
 	require.Zero(t, code, stderr)
-	require.Regexp(t, `ada +paused +1000\+ +4 +7 +0 +max-running=4,weight=2`, out)
+	require.Regexp(t, `ada +paused +1000\+ +4 +7 +0 +max-running=4,weight=2,transcript-retention=0s`, out)
 	require.Regexp(t, `bob .* max-queued=none,max-running=none`, out)
 	require.Equal(t, "GET /tenants?limit=100&waiting=true", a.requests[0])
 	code, out, stderr = runCLI(t, "", "tenants", "get", "ada", "--server", a.URL)
 	require.Zero(t, code, stderr)
-	for _, line := range []string{`waiting +1000\+, and 7 of batches`, `max-queued +100`, `max-daily-usd +none`, `spent today +0.2500 USD`} {
+	for _, line := range []string{`waiting +1000\+, and 7 of batches`, `max-queued +100`, `max-daily-usd +none`, `spent today +0.2500 USD`, `transcripts +0s`} {
 		require.Regexp(t, line, out)
 	}
 	for args, body := range map[string]string{
 		"pause ada":  `{"paused":true}`,
 		"resume ada": `{"paused":false}`,
 		"set ada --max-queued 0 --max-daily-usd 2.5 --weight default": `{"maxDailyUsd":2.5,"maxQueued":0,"weight":null}`,
+		"set ada --transcript-retention 72h":                          `{"transcriptRetention":"72h"}`,
+		"set ada --transcript-retention default":                      `{"transcriptRetention":null}`,
 	} {
 		code, _, stderr = runCLI(t, "", append(append([]string{"tenants"}, strings.Fields(args)...), "--server", a.URL)...)
 		require.Zero(t, code, stderr)
 		require.Equal(t, "PATCH /tenants/ada "+body, a.requests[len(a.requests)-1])
 	}
-	for _, args := range []string{"set ada", "set ada --weight NaN", "set ada --weight 0x1p3", "set ada --max-running many", "pause", "get"} {
+	for _, args := range []string{"set ada", "set ada --weight NaN", "set ada --weight 0x1p3", "set ada --max-running many", "set ada --transcript-retention 72", "pause", "get"} {
 		code, _, stderr = runCLI(t, "", append(append([]string{"tenants"}, strings.Fields(args)...), "--server", a.URL)...)
 		require.Equal(t, exitUsage, code, "%s: %s", args, stderr)
 	}

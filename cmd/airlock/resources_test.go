@@ -1,14 +1,17 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/airlock-run/airlock/client"
+	"github.com/airlock-run/airlock/internal/api/contract"
 )
 
 func TestListOutputTableOrJSON(t *testing.T) {
@@ -40,15 +43,15 @@ func TestAgentCommands(t *testing.T) {
 	a := startFakeAPI(t, map[string][]any{
 		"POST /agents": {agent}, "GET /agents/agt_1": {agent}, "PATCH /agents/agt_1": {agent}, "DELETE /agents/agt_1": {agent},
 	})
-	code, out, stderr := runCLI(t, "Count\n", "agents", "create", "--server", a.URL, "--name", "One", "--instructions", "-", "--max-tokens", "7")
+	code, out, stderr := runCLI(t, "Count\n", "agents", "create", "--server", a.URL, "--name", "One", "--instructions", "-", "--max-tokens", "7", "--transcript-retention", "0s")
 	require.Zero(t, code, stderr)
 	require.Equal(t, "agt_1\n", out)
-	require.Equal(t, `POST /agents {"budget":{"maxTokens":7},"instructions":"Count\n","name":"One"}`, a.requests[0])
+	require.Equal(t, `POST /agents {"budget":{"maxTokens":7},"instructions":"Count\n","name":"One","transcriptRetention":"0s"}`, a.requests[0])
 
-	code, out, stderr = runCLI(t, "", "agents", "edit", "agt_1", "--server", a.URL, "--name", "Two", "--model", "", "--max-cost", "0")
+	code, out, stderr = runCLI(t, "", "agents", "edit", "agt_1", "--server", a.URL, "--name", "Two", "--model", "", "--max-cost", "0", "--transcript-retention", "")
 	require.Zero(t, code, stderr)
 	require.Contains(t, out, "agt_1")
-	require.Equal(t, `PATCH /agents/agt_1 {"budget":{"maxCostUsd":null},"model":null,"name":"Two"}`, a.requests[2])
+	require.Equal(t, `PATCH /agents/agt_1 {"budget":{"maxCostUsd":null},"model":null,"name":"Two","transcriptRetention":null}`, a.requests[2])
 
 	code, _, stderr = runCLI(t, "", "agents", "edit", "agt_1", "--server", a.URL)
 	require.Equal(t, exitUsage, code, stderr)
@@ -110,6 +113,27 @@ func TestExecutionCommands(t *testing.T) {
 	code, out, _ = runCLI(t, "", "executions", "attempts", "exe_1", "--server", a.URL, "--json")
 	require.Zero(t, code)
 	require.Contains(t, out, `"outcome":"start_failed"`)
+}
+
+// What is left of a transcript is when it was deleted. The command says so and fails.
+func TestDeletedTranscript(t *testing.T) {
+	expires, deleted := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC), time.Date(2026, 11, 30, 12, 1, 0, 0, time.UTC)
+	gone := contract.Problem{Status: http.StatusGone, Title: "Gone", Code: contract.ProblemTranscriptDeleted, Detail: "The transcript was deleted at 2026-11-30T12:01:00Z."}
+	a := startFakeAPI(t, map[string][]any{
+		"GET /executions/exe_1":            {client.Execution{Id: "exe_1", TranscriptExpiresAt: expires}, client.Execution{Id: "exe_1", TranscriptDeletedAt: deleted}},
+		"GET /executions/exe_1/transcript": {gone},
+	})
+	for _, says := range []string{"until " + formatTime(expires), "deleted " + formatTime(deleted)} {
+		code, out, stderr := runCLI(t, "", "executions", "get", "exe_1", "--server", a.URL)
+		require.Zero(t, code, stderr)
+		require.Regexp(t, `(?m)^Transcript +`+says+`$`, out)
+	}
+	for _, args := range [][]string{{"exe_1"}, {"exe_1", "--follow"}, {"exe_1", "--json"}} {
+		code, out, stderr := runCLI(t, "", append([]string{"executions", "transcript", "--server", a.URL}, args...)...)
+		require.Equal(t, exitFailed, code)
+		require.Empty(t, out)
+		require.Contains(t, stderr, "The transcript was deleted at 2026-11-30T12:01:00Z. (transcript_deleted)")
+	}
 }
 
 func TestChat(t *testing.T) {

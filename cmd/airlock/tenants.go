@@ -9,6 +9,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -71,6 +72,7 @@ func settingsText(t client.TenantSettings) string {
 	}
 	add("soft-limit", t.SoftLimit, t.SoftLimit != 0)
 	add("weight", t.Weight, t.Weight != 0)
+	add("transcript-retention", t.TranscriptRetention, t.TranscriptRetention != "")
 	return cmp.Or(strings.Join(set, ","), "-")
 }
 
@@ -107,6 +109,7 @@ func writeTenant(out io.Writer, t client.TenantDetail) {
 	writeField(out, "spent today", fmt.Sprintf("%.4f USD", t.SpentTodayUsd))
 	writeField(out, "soft-limit", limitText(t.Limits.SoftLimit))
 	writeField(out, "weight", limitText(t.Limits.Weight))
+	writeField(out, "transcripts", cmp.Or(t.Limits.TranscriptRetention, "as long as their executions"))
 	writeField(out, "set", settingsText(t.Settings))
 }
 
@@ -137,12 +140,30 @@ func updateTenant(cmd *cobra.Command, s *serverFlags, name string, patch client.
 }
 
 // tenantFields are the settings that tenants set changes, with the fields of the API.
-var tenantFields = []struct{ flag, field, usage string }{
-	{"max-queued", "maxQueued", "queued executions, without those of batches"},
-	{"max-running", "maxRunning", "running executions"},
-	{"max-daily-usd", "maxDailyUsd", "US dollars that the executions of a day may cost"},
-	{"soft-limit", "softLimit", "part of the daily budget, up to 1, after which the tenant is warned"},
-	{"weight", "weight", "weight of the tenant's share of the slots; others have 1"},
+var tenantFields = []struct {
+	flag, field, usage string
+	parse              func(text string) (any, error)
+}{
+	{"max-queued", "maxQueued", "queued executions, without those of batches", parseNumber},
+	{"max-running", "maxRunning", "running executions", parseNumber},
+	{"max-daily-usd", "maxDailyUsd", "US dollars that the executions of a day may cost", parseNumber},
+	{"soft-limit", "softLimit", "part of the daily budget, up to 1, after which the tenant is warned", parseNumber},
+	{"weight", "weight", "weight of the tenant's share of the slots; others have 1", parseNumber},
+	{"transcript-retention", "transcriptRetention", "how long transcripts are stored after the end of their executions, at most, such as 72h; 0s: not at all", parseDuration},
+}
+
+func parseNumber(text string) (any, error) {
+	if _, err := strconv.ParseFloat(text, 64); err != nil || !json.Valid([]byte(text)) {
+		return nil, errors.New("a number")
+	}
+	return json.Number(text), nil
+}
+
+func parseDuration(text string) (any, error) {
+	if _, err := time.ParseDuration(text); err != nil {
+		return nil, errors.New("a duration such as 72h")
+	}
+	return text, nil
 }
 
 // resetValue resets a setting to the default of the installation.
@@ -151,7 +172,7 @@ const resetValue = "default"
 func tenantsSet(s *serverFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "set TENANT [--max-running N] …", Short: "Change the settings whose flags are set", Args: checkArgs(cobra.ExactArgs(1)),
-		Long: "Change the settings whose flags are set. 0 is no limit; \"" + resetValue + "\" is what the installation has.",
+		Long: "Change the settings whose flags are set. A number 0 is no limit; \"" + resetValue + "\" is what the installation has.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			patch := client.Patch{}
 			for _, f := range tenantFields {
@@ -163,10 +184,11 @@ func tenantsSet(s *serverFlags) *cobra.Command {
 					patch[f.field] = nil
 					continue
 				}
-				if _, err := strconv.ParseFloat(text, 64); err != nil || !json.Valid([]byte(text)) {
-					return usageError(cmd, fmt.Errorf("--%s must be a number or %q, not %q", f.flag, resetValue, text))
+				value, err := f.parse(text)
+				if err != nil {
+					return usageError(cmd, fmt.Errorf("--%s must be %w or %q, not %q", f.flag, err, resetValue, text))
 				}
-				patch[f.field] = json.Number(text)
+				patch[f.field] = value
 			}
 			if len(patch) == 0 {
 				return usageError(cmd, errors.New("no flag names a setting to change"))

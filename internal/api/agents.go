@@ -65,6 +65,8 @@ func (s *Server) newAgent(tenant string, body contract.CreateAgent) (agent.Agent
 	}
 	runTimeout, timeoutErrors := timeoutField.parse(body.Timeout, execution.DefaultTimeout)
 	fieldErrors = append(fieldErrors, timeoutErrors...)
+	transcriptRetention, retentionErrors := transcriptRetentionField.parseOptional(body.TranscriptRetention)
+	fieldErrors = append(fieldErrors, retentionErrors...)
 	if daily := body.DailyBudget; daily.Usd > 0 && daily.SoftUsd > daily.Usd {
 		fieldErrors = append(fieldErrors, fieldError("dailyBudget.softUsd", "must not be above usd"))
 	}
@@ -83,7 +85,7 @@ func (s *Server) newAgent(tenant string, body contract.CreateAgent) (agent.Agent
 		Runtime: runtimeName, Model: body.Model, Timeout: runTimeout,
 		Budget:      agent.Budget{MaxTokens: body.Budget.MaxTokens, MaxCostUSD: body.Budget.MaxCostUsd},
 		DailyBudget: agent.DailyBudget{USD: body.DailyBudget.Usd, SoftUSD: body.DailyBudget.SoftUsd},
-		RetryPolicy: agent.RetryPolicy{MaxAttempts: body.Retry.MaxAttempts}, Settings: settings,
+		RetryPolicy: agent.RetryPolicy{MaxAttempts: body.Retry.MaxAttempts}, TranscriptRetention: transcriptRetention, Settings: settings,
 	}, nil
 }
 

@@ -43,6 +43,16 @@ func fieldError(field, detail string) contract.FieldError {
 	return contract.FieldError{Field: field, Detail: detail}
 }
 
+// transcriptDeletedError means that the retention of a transcript has ended.
+type transcriptDeletedError struct {
+	at      time.Time
+	deleted bool // false: it is deleted soon, and cannot be read any more
+}
+
+func (e *transcriptDeletedError) Error() string {
+	return "the transcript was deleted at " + e.at.String()
+}
+
 // contentTooLargeError means that a body, or a part of it, is larger than its limit.
 type contentTooLargeError struct {
 	detail string

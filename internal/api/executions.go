@@ -17,12 +17,13 @@ import (
 	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
-// ExecutionStore reads executions. Execution and ExecutionVersion return a *store.NotFoundError for a missing one. The
-// version says whether the execution has changed since. Executions lists the newest first. If Apply returns
-// execution.ErrTerminal, its change has the finished execution.
+// ExecutionStore reads executions. All but Executions return a *store.NotFoundError for a missing one. The version says
+// whether the execution has changed since, and now is Firestore's time. Executions lists the newest first. If Apply
+// returns execution.ErrTerminal, its change has the finished execution.
 type ExecutionStore interface {
 	ExecutionVersion(ctx context.Context, ref execution.Ref) (e execution.Execution, version time.Time, err error)
 	Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error)
+	ExecutionAt(ctx context.Context, ref execution.Ref) (e execution.Execution, now time.Time, err error)
 	Executions(ctx context.Context, tenant string, f store.Filter, p store.Page) ([]execution.Execution, error)
 	Apply(ctx context.Context, ref execution.Ref, ev execution.Event) (execution.Change, error)
 }

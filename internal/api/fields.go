@@ -72,6 +72,8 @@ type durationField struct {
 var (
 	timeoutField      = durationField{"timeout", execution.MinTimeout, execution.MaxTimeout}
 	queueTimeoutField = durationField{"queueTimeout", execution.MinQueueTimeout, execution.MaxQueueTimeout}
+
+	transcriptRetentionField = durationField{"transcriptRetention", 0, execution.MaxTranscriptRetention}
 )
 
 // parse returns the fallback if there is no text, and what is wrong with the text.
@@ -84,6 +86,15 @@ func (f durationField) parse(text string, fallback time.Duration) (time.Duration
 		return 0, []contract.FieldError{fieldError(f.name, fmt.Sprintf("must be a duration from %s to %s, such as 90s", f.minimum, f.maximum))}
 	}
 	return d, nil
+}
+
+// parseOptional returns nil if there is no text, and what is wrong with the text.
+func (f durationField) parseOptional(text string) (*time.Duration, []contract.FieldError) {
+	if text == "" {
+		return nil, nil
+	}
+	d, errs := f.parse(text, 0)
+	return &d, errs
 }
 
 // checkWebhook rejects a URL that no webhook dispatcher would send to.

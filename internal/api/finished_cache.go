@@ -12,13 +12,13 @@ import (
 const (
 	maxCachedExecutions = 2048
 	maxCachedBodyBytes  = 32 << 10 // of a longer response only the tag is stored
-	// cacheTTL is how long a deleted execution may still be visible.
+	// cacheTTL is how long a deleted execution may still be visible, and how late the deletion of a transcript is.
 	cacheTTL = time.Minute
 )
 
-// finishedCache holds responses about finished executions. A finished execution never changes, so neither such a
-// response nor a 304 needs a read of the store. The tenant is part of the key: no tenant gets a response of another
-// one. It is safe for concurrent use.
+// finishedCache holds responses about finished executions. A finished execution changes only when its transcript is
+// deleted, so neither such a response nor a 304 needs a read of the store. The tenant is part of the key: no tenant
+// gets a response of another one. It is safe for concurrent use.
 //
 // It checks the age of an entry itself, because the expirable cache of golang-lru has a goroutine that never ends.
 type finishedCache struct {

@@ -74,7 +74,13 @@ type server struct {
 // startServer starts a server. A change edits its configuration.
 func startServer(t testing.TB, change ...func(*Config, *store.Store)) server {
 	t.Helper()
-	f := strict.StartFirestore(t, firestoreemulator.Options{})
+	return startServerWith(t, firestoreemulator.Options{}, change...)
+}
+
+// startServerWith is startServer over a Firestore with options.
+func startServerWith(t testing.TB, o firestoreemulator.Options, change ...func(*Config, *store.Store)) server {
+	t.Helper()
+	f := strict.StartFirestore(t, o)
 	s := &countingStore{Store: store.New(f.Client)}
 	config := Config{
 		Stores: StoresOf(s.Store), Submitter: quotatest.Unlimited{Store: s.Store}, Queue: noQueue{}, Watch: watch.New(s.Store, id.New(id.Process), zap.NewNop()), Auth: DevAuthenticator{BelieveOperator: true}, WebUI: http.NotFoundHandler(), Log: zaptest.NewLogger(t),

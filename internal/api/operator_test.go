@@ -22,13 +22,13 @@ import (
 )
 
 func withTenantDefaults(c *Config, _ *store.Store) {
-	c.TenantDefaults = tenant.Limits{MaxQueued: 100, MaxRunning: 4, MaxDailyUSD: 2.5}
+	c.TenantDefaults = tenant.Limits{MaxQueued: 100, MaxRunning: 4, MaxDailyUSD: 2.5, TranscriptRetention: new(72 * time.Hour)}
 }
 
 // A merge patch changes the fields that it names, and no others: also not those that other processes write.
 func TestUpdateTenant(t *testing.T) {
 	s := startServer(t, withTenantDefaults)
-	defaults := contract.TenantLimits{MaxQueued: 100, MaxRunning: 4, MaxDailyUsd: 2.5, Weight: 1}
+	defaults := contract.TenantLimits{MaxQueued: 100, MaxRunning: 4, MaxDailyUsd: 2.5, Weight: 1, TranscriptRetention: "72h0m0s"}
 	never := call[contract.TenantDetail](s, "GET /tenants/ada", http.StatusOK, "", asOperator...)
 	require.Equal(t, defaults, never.Limits, "a tenant that has never called")
 
@@ -38,14 +38,16 @@ func TestUpdateTenant(t *testing.T) {
 	patch := func(body string) contract.TenantDetail {
 		return call[contract.TenantDetail](s, "PATCH /tenants/ada", http.StatusOK, body, asOperator...)
 	}
-	changed := patch(`{"paused":true,"maxQueued":0,"maxRunning":9,"maxDailyUsd":0.5,"softLimit":0.8,"weight":2}`)
+	changed := patch(`{"paused":true,"maxQueued":0,"maxRunning":9,"maxDailyUsd":0.5,"softLimit":0.8,"weight":2,"transcriptRetention":"0s"}`)
 	require.True(t, changed.Settings.Paused)
-	require.Equal(t, contract.TenantLimits{MaxQueued: 0, MaxRunning: 9, MaxDailyUsd: 0.5, SoftLimit: 0.8, Weight: 2}, changed.Limits)
-	changed = patch(`{"maxQueued":null,"weight":null}`)
-	require.Equal(t, contract.TenantLimits{MaxQueued: 100, MaxRunning: 9, MaxDailyUsd: 0.5, SoftLimit: 0.8, Weight: 1}, changed.Limits)
+	require.Equal(t, "0s", changed.Settings.TranscriptRetention)
+	require.Equal(t, contract.TenantLimits{MaxQueued: 0, MaxRunning: 9, MaxDailyUsd: 0.5, SoftLimit: 0.8, Weight: 2, TranscriptRetention: "0s"}, changed.Limits)
+	changed = patch(`{"maxQueued":null,"weight":null,"transcriptRetention":"8760h"}`)
+	require.Equal(t, contract.TenantLimits{MaxQueued: 100, MaxRunning: 9, MaxDailyUsd: 0.5, SoftLimit: 0.8, Weight: 1, TranscriptRetention: "8760h0m0s"}, changed.Limits,
+		"longer than the installation's")
 	require.True(t, changed.Settings.Paused)
 	require.Nil(t, changed.Settings.MaxQueued)
-	changed = patch(`{"paused":null,"maxRunning":null,"maxDailyUsd":null,"softLimit":null}`)
+	changed = patch(`{"paused":null,"maxRunning":null,"maxDailyUsd":null,"softLimit":null,"transcriptRetention":null}`)
 	require.Equal(t, defaults, changed.Limits)
 	require.False(t, changed.Settings.Paused)
 	require.Equal(t, changed, patch(`{}`))
@@ -63,6 +65,7 @@ func TestUpdateTenantRejects(t *testing.T) {
 	s := startServer(t)
 	for _, body := range []string{
 		`{"paused":"yes"}`, `{"maxQueued":-1}`, `{"maxQueued":1.5}`, `{"maxRunning":1e9}`, `{"maxDailyUsd":-0.01}`, `{"maxDailyUsd":1e-12}`, `{"maxDailyUsd":1e308}`, `{"maxDailyUsd":"1"}`,
+		`{"transcriptRetention":""}`, `{"transcriptRetention":"-1s"}`, `{"transcriptRetention":"87601h"}`, `{"transcriptRetention":72}`, `{"transcriptRetention":"three days"}`,
 		`{"softLimit":0}`, `{"softLimit":1.1}`, `{"weight":0}`, `{"weight":1e3}`, `{"budgetExhaustedUntil":null}`, `{"backlogged":false}`,
 		`{"paused":true,"paused":false}`, `[]`, `null`, `7`, ``,
 	} {

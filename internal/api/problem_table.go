@@ -68,6 +68,7 @@ var problemTable = []problemRow{
 		seconds := int(math.Ceil(e.wait.Seconds()))
 		return problem{Detail: fmt.Sprintf("%s. Try again in %d s.", e.reason, seconds), RetryAfter: seconds}
 	})},
+	{http.StatusGone, contract.ProblemTranscriptDeleted, forType(explainTranscriptDeleted)},
 	{http.StatusServiceUnavailable, contract.ProblemUnavailable, temporarily(forError(errTooManyStreams,
 		"This server has as many event streams open as it can serve. Try again in a moment, or poll the execution."))},
 	{http.StatusServiceUnavailable, contract.ProblemUnavailable, temporarily(forError(errTooManyUploads,
@@ -184,6 +185,15 @@ func explainNoConversations(e *store.NoConversationsError) problem {
 		advice = "It is that of the agent builder: the operator has to choose another (AIRLOCK_DEFAULT_RUNTIME)."
 	}
 	return problem{Detail: fmt.Sprintf("The runtime %q does not pass earlier messages on, so its agents take part in no conversation. %s", e.Runtime, advice)}
+}
+
+func explainTranscriptDeleted(e *transcriptDeletedError) problem {
+	what := "expired"
+	if e.deleted {
+		what = "was deleted"
+	}
+	return problem{Detail: fmt.Sprintf("The transcript %s at %s: its retention, a setting of the agent or the tenant, is over. The execution is still there.",
+		what, e.at.UTC().Format(time.RFC3339))}
 }
 
 func explainInvalidRequest(e *invalidRequestError) problem {

@@ -92,6 +92,8 @@ func TestProblemForError(t *testing.T) {
 		{execution.ErrSucceeded, 409, contract.ProblemNothingToRetry, "succeeded"},
 		{errNoFailedInput, 409, contract.ProblemNothingToRetry, "No input"},
 		{blob.ErrLost, 410, contract.ProblemArtifactLost, "storage"},
+		{&transcriptDeletedError{at: time.Unix(0, 0), deleted: true}, 410, contract.ProblemTranscriptDeleted, "was deleted at 1970-01-01T00:00:00Z"},
+		{&transcriptDeletedError{at: time.Unix(0, 0)}, 410, contract.ProblemTranscriptDeleted, "expired at 1970-01-01T00:00:00Z"},
 		{&contentTooLargeError{detail: "too large"}, 413, contract.ProblemContentTooLarge, "too large"},
 		{&unsupportedMediaTypeError{"as JSON"}, 415, contract.ProblemUnsupportedMediaType, "as JSON"},
 		{&store.NoConversationsError{Runtime: "upper"}, 422, contract.ProblemNoConversations, `The runtime "upper" does not pass`},

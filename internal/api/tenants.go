@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -101,7 +102,7 @@ func (s *Server) respondTenant(ctx context.Context, c echo.Context, name string)
 		Id: name, Settings: viewSettings(stored.Settings), Work: viewWork(work), SpentTodayUsd: usage.USD(spent.NanoUSD),
 		Limits: contract.TenantLimits{
 			MaxQueued: limits.MaxQueued, MaxRunning: limits.MaxRunning, MaxDailyUsd: limits.MaxDailyUSD,
-			SoftLimit: limits.SoftLimit, Weight: limits.Weight,
+			SoftLimit: limits.SoftLimit, Weight: limits.Weight, TranscriptRetention: viewOptionalDuration(limits.TranscriptRetention),
 		},
 	})
 }
@@ -158,6 +159,7 @@ func parseSettingsPatch(body jsontext.Value) (p tenant.SettingsPatch, err error)
 	if err := json.Unmarshal(body, &fields); err != nil {
 		return p, explainJSONError(err)
 	}
+	var fieldErrors []contract.FieldError
 	for name, value := range fields {
 		switch name {
 		case "paused":
@@ -172,6 +174,11 @@ func parseSettingsPatch(body jsontext.Value) (p tenant.SettingsPatch, err error)
 			err = parseField(value, &p.SoftLimit)
 		case "weight":
 			err = parseField(value, &p.Weight)
+		case "transcriptRetention":
+			var text tenant.FieldPatch[string]
+			if err = parseField(value, &text); err == nil {
+				p.TranscriptRetention, fieldErrors = parseRetentionPatch(text)
+			}
 		}
 		if err != nil { // such as 1.0 for an integer, which JSON Schema allows
 			return p, invalidField(name, "has the wrong type")
@@ -180,7 +187,18 @@ func parseSettingsPatch(body jsontext.Value) (p tenant.SettingsPatch, err error)
 	if usd := p.MaxDailyUSD.Value; usd != nil && !usage.ValidLimit(*usd) {
 		return p, invalidField("maxDailyUsd", fmt.Sprintf("must be 0, which is no limit, or at least %.6f", usage.MinLimitUSD))
 	}
-	return p, nil
+	return p, invalidFields(fieldErrors)
+}
+
+func parseRetentionPatch(text tenant.FieldPatch[string]) (p tenant.FieldPatch[time.Duration], errs []contract.FieldError) {
+	p.Set = true
+	if text.Value == nil {
+		return p, nil
+	}
+	if p.Value, errs = transcriptRetentionField.parseOptional(*text.Value); p.Value == nil {
+		errs = []contract.FieldError{fieldError(transcriptRetentionField.name, "must be a duration, or null")}
+	}
+	return p, errs
 }
 
 func parseField[T any](value jsontext.Value, field *tenant.FieldPatch[T]) error {
@@ -191,6 +209,7 @@ func parseField[T any](value jsontext.Value, field *tenant.FieldPatch[T]) error 
 func viewSettings(t tenant.Settings) contract.TenantSettings {
 	return contract.TenantSettings{
 		Paused: t.Paused, MaxQueued: t.MaxQueued, MaxRunning: t.MaxRunning, MaxDailyUsd: t.MaxDailyUSD, SoftLimit: t.SoftLimit, Weight: t.Weight,
+		TranscriptRetention: viewOptionalDuration(t.TranscriptRetention),
 	}
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"time"
@@ -14,10 +15,14 @@ import (
 )
 
 // GetExecutionTranscript sends the transcript of an execution, as far as it is stored. With follow it waits for the
-// rest.
+// rest. Once the retention of the transcript has ended, it is not sent, also if it is not deleted yet: a part of it may
+// be.
 func (s *Server) GetExecutionTranscript(c echo.Context, executionID contract.ID, params contract.GetExecutionTranscriptParams) error {
-	e, err := s.readRequestedExecution(c, executionID)
+	ref, err := executionRef(c, executionID)
 	if err != nil {
+		return err
+	}
+	if err := s.checkTranscript(c.Request().Context(), ref); err != nil {
 		return err
 	}
 	if params.Offset < 0 {
@@ -26,9 +31,9 @@ func (s *Server) GetExecutionTranscript(c echo.Context, executionID contract.ID,
 	header := c.Response().Header()
 	header.Set(headerCacheControl, "no-store")
 	if params.Follow {
-		return s.followTranscript(c, e.Ref(), params.Offset)
+		return s.followTranscript(c, ref, params.Offset)
 	}
-	reader, err := s.config.Artifacts.Transcript(c.Request().Context(), e.Ref())
+	reader, err := s.config.Artifacts.Transcript(c.Request().Context(), ref)
 	if err != nil {
 		return err
 	}
@@ -36,6 +41,20 @@ func (s *Server) GetExecutionTranscript(c echo.Context, executionID contract.ID,
 	http.ServeContent(c.Response(), c.Request(), "", time.Time{}, reader)
 	if err := reader.Err(); err != nil && !clientDisconnected(c, err) {
 		s.log.Warn("transcript response aborted", zap.String("request", requestID(c)), zap.Error(err))
+	}
+	return nil
+}
+
+// checkTranscript returns a *store.NotFoundError or a *transcriptDeletedError if there is no transcript to send.
+func (s *Server) checkTranscript(ctx context.Context, ref execution.Ref) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	e, now, err := s.stores.Executions.ExecutionAt(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if at, ended := e.TranscriptEnded(now); ended {
+		return &transcriptDeletedError{at: at, deleted: e.TranscriptDeletedAt != nil}
 	}
 	return nil
 }

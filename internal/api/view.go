@@ -24,6 +24,7 @@ func viewExecution(e execution.Execution) contract.Execution {
 		Labels: viewLabels(e.Labels), Attempt: e.Attempt, CancelRequested: e.CancelRequested,
 		Error: viewFailure(e.Failure), Usage: viewUsage(e.Usage),
 		CreatedAt: e.CreatedAt, StartedAt: orZero(e.StartedAt), FinishedAt: orZero(e.FinishedAt),
+		TranscriptExpiresAt: orZero(e.TranscriptExpiresAt), TranscriptDeletedAt: orZero(e.TranscriptDeletedAt),
 		Urls: viewURLs(e),
 	}
 	if e.Receipt != "" {
@@ -164,7 +165,7 @@ func (s *Server) viewAgent(a agent.Agent) contract.Agent {
 		Budget:      contract.Budget{MaxTokens: a.Budget.MaxTokens, MaxCostUsd: a.Budget.MaxCostUSD},
 		DailyBudget: contract.DailyBudget{Usd: a.DailyBudget.USD, SoftUsd: a.DailyBudget.SoftUSD},
 		Retry:       contract.RetryPolicy{MaxAttempts: a.RetryPolicy.MaxAttempts},
-		CreatedAt:   a.CreatedAt, UpdatedAt: a.UpdatedAt,
+		CreatedAt:   a.CreatedAt, UpdatedAt: a.UpdatedAt, TranscriptRetention: viewOptionalDuration(a.TranscriptRetention),
 	}
 	addSettings(&v, a.Settings)
 	return v
@@ -189,6 +190,14 @@ func viewAll[T, V any](items []T, view func(T) V) []V {
 		viewed[i] = view(item)
 	}
 	return viewed
+}
+
+// viewOptionalDuration returns an empty text for nil.
+func viewOptionalDuration(d *time.Duration) string {
+	if d == nil {
+		return ""
+	}
+	return d.String()
 }
 
 func orZero(t *time.Time) time.Time {

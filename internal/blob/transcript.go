@@ -11,6 +11,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	gcblob "gocloud.dev/blob"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/airlock-run/airlock/internal/domain/execution"
 )
@@ -63,22 +64,47 @@ func (s *Store) PutTranscriptPart(ctx context.Context, ref execution.Ref, p Tran
 	return nil
 }
 
-// Transcript returns a reader of what is stored of an execution's transcript now: one attempt after another. The caller
-// need not close it.
-func (s *Store) Transcript(ctx context.Context, ref execution.Ref) (*TranscriptReader, error) {
-	r := &TranscriptReader{ctx: ctx, store: s, ref: ref, loaded: -1}
+// transcriptParts lists the parts that are stored of an execution's transcript now, in no order.
+func (s *Store) transcriptParts(ctx context.Context, ref execution.Ref) (parts []TranscriptPart, err error) {
 	list := s.bucket.List(&gcblob.ListOptions{Prefix: prefix(ref)})
 	for {
 		object, err := list.Next(ctx)
 		if errors.Is(err, io.EOF) {
-			break
+			return parts, nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: list the transcript of execution %s: %w", ErrUnavailable, ref.ID, err)
 		}
 		if p, ok := parseTranscriptPart(ref, object.Key); ok {
-			r.parts = append(r.parts, p)
+			parts = append(parts, p)
 		}
+	}
+}
+
+// maxTranscriptDeletes bounds how many parts of one transcript are deleted at the same time.
+const maxTranscriptDeletes = 8
+
+// DeleteTranscript deletes the transcript of an execution, and no other content. It may be repeated after an error: it
+// then deletes what is left.
+func (s *Store) DeleteTranscript(ctx context.Context, ref execution.Ref) error {
+	parts, err := s.transcriptParts(ctx, ref)
+	if err != nil {
+		return err
+	}
+	deletes, ctx := errgroup.WithContext(ctx)
+	deletes.SetLimit(maxTranscriptDeletes)
+	for _, p := range parts {
+		deletes.Go(func() error { return s.DeleteContent(ctx, p.key(ref)) })
+	}
+	return deletes.Wait()
+}
+
+// Transcript returns a reader of what is stored of an execution's transcript now: one attempt after another. The caller
+// need not close it.
+func (s *Store) Transcript(ctx context.Context, ref execution.Ref) (_ *TranscriptReader, err error) {
+	r := &TranscriptReader{ctx: ctx, store: s, ref: ref, loaded: -1}
+	if r.parts, err = s.transcriptParts(ctx, ref); err != nil {
+		return nil, err
 	}
 	slices.SortFunc(r.parts, func(a, b TranscriptPart) int {
 		// The same number can be there again and longer: its first write was interrupted, but had taken effect.

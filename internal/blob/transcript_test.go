@@ -58,6 +58,36 @@ func TestTranscript(t *testing.T) {
 	require.Zero(t, r.Size(), "deleted with the execution")
 }
 
+// Only the transcript is deleted, of one execution, also when it was deleted in part before.
+func TestDeleteTranscript(t *testing.T) {
+	t.Parallel()
+	s, _ := newFileStore(t)
+	e := newExecution("ada", "exe_1", 1)
+	file, err := s.Put(t.Context(), FileKey(e, 0), bytes.NewReader([]byte("a file")))
+	require.NoError(t, err)
+	many := make([]string, 3*maxTranscriptDeletes)
+	for i := range many {
+		many[i] = "x"
+	}
+	putTranscript(t, s, many, many)
+	other := execution.Ref{Tenant: "ada", ID: "exe_2"}
+	part := TranscriptPart{Attempt: 1, Number: 1, Size: 1}
+	require.NoError(t, s.PutTranscriptPart(t.Context(), other, part, []byte("x")))
+	require.NoError(t, s.DeleteContent(t.Context(), part.key(transcriptRef)))
+	for range 2 {
+		require.NoError(t, s.DeleteTranscript(t.Context(), transcriptRef))
+		r, err := s.Transcript(t.Context(), transcriptRef)
+		require.NoError(t, err)
+		require.Zero(t, r.Size())
+	}
+	r, err := s.Get(t.Context(), FileKey(e, 0), file)
+	require.NoError(t, err)
+	require.NoError(t, r.Close())
+	others, err := s.Transcript(t.Context(), other)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, others.Size())
+}
+
 func TestTranscriptRange(t *testing.T) {
 	t.Parallel()
 	s, _ := newFileStore(t)

@@ -158,7 +158,7 @@ func (x *Executor) claim(ctx context.Context, session membership.Session, n queu
 func (x *Executor) applyClaim(ctx context.Context, session membership.Session, n queue.Notification) (execution.Change, error) {
 	claim := execution.Claimed{
 		Executor: x.config.Name, Session: session.ID, ClaimID: rand.Text(), Dispatcher: n.Dispatcher,
-		Runtimes: x.startableRuntimes(),
+		Runtimes: x.startableRuntimes(), TranscriptBound: x.config.TranscriptRetention,
 	}
 	return backoff.Retry(ctx, func() (execution.Change, error) {
 		claimed, err := x.apply(ctx, n.Ref, claim)

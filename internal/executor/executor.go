@@ -117,8 +117,11 @@ type Config struct {
 	// NextTurnHold.
 	MaxNextTurns int
 	NextTurnHold time.Duration
-	ReceiptKey   *receipt.Key     // signs receipts; nil: they are unsigned
-	Tracer       oteltrace.Tracer // makes the spans of attempts; nil: no spans
+	// TranscriptRetention is how long the transcripts of a tenant for which the operator has set nothing are stored after
+	// the end of their executions; nil: as long as the executions.
+	TranscriptRetention *time.Duration
+	ReceiptKey          *receipt.Key     // signs receipts; nil: they are unsigned
+	Tracer              oteltrace.Tracer // makes the spans of attempts; nil: no spans
 	// TraceContent adds what agents are asked, say and do to the spans.
 	TraceContent bool
 	OnFinished   func(execution.Execution) // receives each execution that this executor finishes; must not block

@@ -111,6 +111,9 @@ func (w *transcriptWriter) flush(ctx context.Context) {
 	}
 	part := blob.TranscriptPart{Attempt: w.attempt, Number: w.parts + 1, Offset: w.stored, Size: int64(len(text))}
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		if !w.live() { // the transcript may be deleted meanwhile
+			return struct{}{}, backoff.Permanent(execution.ErrLeaseLost)
+		}
 		return struct{}{}, w.store.PutTranscriptPart(ctx, w.ref, part, text)
 	}, backoff.WithMaxElapsedTime(0))
 	if err != nil {

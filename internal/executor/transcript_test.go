@@ -129,6 +129,33 @@ func TestTranscriptIsWrittenAgainAfterAnError(t *testing.T) {
 	require.Equal(t, []string{"1.1 text: hello", "1.2 end: succeeded"}, texts(transcriptOf(t, blobs.Store, ref)))
 }
 
+// An attempt that loses its lease while storage fails writes no more: the transcript may be deleted by then.
+func TestTranscriptIsNotWrittenAgainWithoutLease(t *testing.T) {
+	t.Parallel()
+	blobs := &flakyTranscripts{Store: openArtifactStore(t)}
+	blobs.failures.Store(1)
+	ref := execution.Ref{Tenant: "ada", ID: "exe_1"}
+	live := func() bool { return blobs.failures.Load() > 0 } // until the first write has failed
+	w := &transcriptWriter{store: blobs, ref: ref, attempt: 1, live: live, log: newFixture(t).log, full: make(chan struct{}, 1)}
+	w.add(transcript.Item{Kind: transcript.KindText, Text: "hello"})
+	w.flush(t.Context())
+	require.Zero(t, blobs.failures.Load(), "it was written once")
+	require.Empty(t, transcriptOf(t, blobs.Store, ref))
+}
+
+// The installation's setting reaches the execution by the claim.
+func TestTranscriptRetentionOfInstallation(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	c := testConfig()
+	c.TranscriptRetention = new(time.Hour)
+	f.run(c, newFakeSandbox(func(context.Context, sandbox.Job) (sandbox.Outcome, error) { return successOutcome("done"), nil }))
+	ref := f.submit("offline", "x")
+	f.await(ref, execution.Succeeded)
+	e := f.stored(ref)
+	require.Equal(t, e.FinishedAt.Add(time.Hour), *e.TranscriptExpiresAt)
+}
+
 // What comes faster than it can be stored is not recorded, and the transcript says so. It never waits for storage.
 func TestTranscriptIsBounded(t *testing.T) {
 	t.Parallel()

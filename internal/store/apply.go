@@ -170,6 +170,7 @@ func (s *Store) readForClaim(
 		return now, claim, err
 	}
 	claim.TenantPaused = t.Paused
+	claim.TranscriptBound = t.Limits(tenant.Limits{TranscriptRetention: claim.TranscriptBound}).TranscriptRetention
 	s.watchedTenants.note(ref.Tenant, t.Watchers, now) // for the signals about this attempt
 	return now, claim, nil
 }

@@ -36,6 +36,8 @@ var mutableFields = []struct {
 	{"steps", func(e *execution.Execution) any { return e.Steps }},
 	{"queuedAt", func(e *execution.Execution) any { return e.QueuedAt }},
 	{"startedAt", func(e *execution.Execution) any { return e.StartedAt }},
+	{"transcriptBound", func(e *execution.Execution) any { return e.TranscriptBound }},
+	{"transcriptExpiresAt", func(e *execution.Execution) any { return e.TranscriptExpiresAt }},
 	{"finishedAt", func(e *execution.Execution) any { return e.FinishedAt }},
 }
 

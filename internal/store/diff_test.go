@@ -14,7 +14,8 @@ import (
 var fixedFields = []string{
 	"id", "tenant", "kind", "shard", "lane", "agentId", "agentVersion", "conversationId", "turn", "batchId", "retryOf", "webhook", "traceparent", "traceLink",
 	"labels", "task", "timeout", "queueTimeout", "retry", "maxAttempts", "createdAt", "watchers", "holder",
-	"usageFence", // settleEnd changes it
+	"usageFence",                                 // settleEnd changes it
+	"transcriptRetention", "transcriptDeletedAt", // ExpiredTranscripts sets the latter
 }
 
 // A field that is missing in mutableFields is never written after the execution was accepted.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"cloud.google.com/go/firestore"
 
@@ -13,6 +14,12 @@ func (s *Store) Execution(ctx context.Context, ref execution.Ref) (execution.Exe
 	var e execution.Execution
 	_, err := read(withoutTransaction(ctx), s.executionDoc(ref), &e)
 	return e, err
+}
+
+// ExecutionAt returns the tenant's execution, or a NotFoundError, and Firestore's time.
+func (s *Store) ExecutionAt(ctx context.Context, ref execution.Ref) (e execution.Execution, now time.Time, err error) {
+	now, err = read(withoutTransaction(ctx), s.executionDoc(ref), &e)
+	return e, now, err
 }
 
 // Executions returns a page of the tenant's executions that match a filter, the newest first.

@@ -27,8 +27,8 @@ type Expired struct {
 	Delete func(ctx context.Context, deleteArtifacts ArtifactDeleter) (more bool, err error)
 }
 
-// ArtifactDeleter deletes the contents of an execution, or of an uploaded file, in blob storage. It is called before
-// the document is deleted.
+// ArtifactDeleter deletes the contents of an execution, its transcript only, or the content of an uploaded file, in
+// blob storage: what the resource consists of. It is called before the document is deleted or changed.
 type ArtifactDeleter func(ctx context.Context, ref execution.Ref) error
 
 // maxBatchDeletes bounds how many executions one call of Delete deletes of a batch.
@@ -72,6 +72,25 @@ func (s *Store) deleteExecution(ctx context.Context, ref execution.Ref, deleteAr
 	}
 	return s.runTransaction(ctx, func(tx *firestore.Transaction) error {
 		return errors.Join(tx.Delete(s.inputFilesDoc(ref)), tx.Delete(s.executionDoc(ref)))
+	})
+}
+
+// ExpiredTranscripts finds executions whose transcript expired before a time, also those of batches. Delete deletes the
+// transcript, and stores when; the rest of the execution stays. Nothing was written to the transcript since it expired,
+// see execution.MinTranscriptRetention.
+func (s *Store) ExpiredTranscripts(ctx context.Context, before time.Time, scan *Scan, limit int) ([]Expired, error) {
+	q := s.client.CollectionGroup(executions).Where("shard", "in", allShards)
+	return findExpired(ctx, q, "transcriptExpiresAt", before, scan, limit, func(ctx context.Context, snap *firestore.DocumentSnapshot, deleteTranscript ArtifactDeleter) error {
+		if err := deleteTranscript(ctx, refOf[execution.Ref](snap.Ref)); err != nil {
+			return err
+		}
+		_, err := snap.Ref.Update(ctx, []firestore.Update{
+			{Path: "transcriptExpiresAt", Value: firestore.Delete}, {Path: "transcriptDeletedAt", Value: firestore.ServerTimestamp},
+		})
+		if status.Code(err) == codes.NotFound {
+			return nil // the execution was deleted meanwhile
+		}
+		return translateCommitError(err)
 	})
 }
 

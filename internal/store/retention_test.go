@@ -38,6 +38,12 @@ type find func(ctx context.Context, before time.Time, scan *Scan, limit int) ([]
 // purge deletes what a method finds that ended more than the retention ago, and returns how many resources it found.
 func (f fixture) purge(t *testing.T, find find, a *artifacts) int {
 	t.Helper()
+	return f.purgeAt(t, find, retention, a)
+}
+
+// purgeAt is purge with another retention.
+func (f fixture) purgeAt(t *testing.T, find find, retention time.Duration, a *artifacts) int {
+	t.Helper()
 	now, err := f.Now(t.Context())
 	require.NoError(t, err)
 	expired, err := find(t.Context(), now.Add(-retention), new(Scan), 1000)

@@ -127,5 +127,7 @@ func task(a agent.Agent, input string) execution.Task {
 }
 
 func limits(a agent.Agent, queueTimeout time.Duration) execution.Limits {
-	return execution.Limits{Timeout: a.Timeout, QueueTimeout: queueTimeout, RetryPolicy: a.RetryPolicy}
+	return execution.Limits{
+		Timeout: a.Timeout, QueueTimeout: queueTimeout, RetryPolicy: a.RetryPolicy, TranscriptRetention: a.TranscriptRetention,
+	}
 }

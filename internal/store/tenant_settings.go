@@ -58,6 +58,7 @@ func (s *Store) UpdateTenantSettings(ctx context.Context, name string, p tenant.
 	patchField(settings, "maxDailyUsd", p.MaxDailyUSD)
 	patchField(settings, "softLimit", p.SoftLimit)
 	patchField(settings, "weight", p.Weight)
+	patchField(settings, "transcriptRetention", p.TranscriptRetention)
 	document := map[string]any{"partition": fleet.Partition(name)}
 	if len(settings) > 0 {
 		document["settings"] = settings

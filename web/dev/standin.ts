@@ -360,6 +360,10 @@ export class StandIn {
 
   private transcript(id: string, request: Request): Response {
     const execution = this.executions.get(id)
+    if (execution?.transcriptDeletedAt !== undefined) {
+      const detail = `The transcript was deleted at ${execution.transcriptDeletedAt}.`
+      return problem({ status: 410, title: 'Gone', code: 'transcript_deleted', detail })
+    }
     return execution ? this.transcripts.respond(id, request, isFinished(execution.status)) : notFound()
   }
 

@@ -160,7 +160,7 @@ func TestOperatorSeesDefaultLimits(t *testing.T) {
 	firestore, pubsub := strict.StartFirestore(t, firestoreemulator.Options{}), emulatortest.StartPubSub(t, pubsubemulator.Options{})
 	configtest.SetOnly(t, map[string]string{
 		"FIRESTORE_EMULATOR_HOST": firestore.Address(), "PUBSUB_EMULATOR_HOST": pubsub.Address(), "AIRLOCK_LISTEN_ADDR": "127.0.0.1:0",
-		"AIRLOCK_TENANT_MAX_DAILY_USD": "5", "AIRLOCK_SHUTDOWN_DRAIN": "0s",
+		"AIRLOCK_TENANT_MAX_DAILY_USD": "5", "AIRLOCK_SHUTDOWN_DRAIN": "0s", "AIRLOCK_TRANSCRIPT_RETENTION": "72h",
 	})
 	s, err := Load()
 	require.NoError(t, err)
@@ -175,7 +175,7 @@ func TestOperatorSeesDefaultLimits(t *testing.T) {
 	require.NoError(t, err)
 	ada, err := c.Tenant(t.Context(), "ada")
 	require.NoError(t, err)
-	require.Equal(t, client.TenantLimits{MaxQueued: 10_000, MaxDailyUsd: 5, SoftLimit: 0.8, Weight: 1}, ada.Limits)
+	require.Equal(t, client.TenantLimits{MaxQueued: 10_000, MaxDailyUsd: 5, SoftLimit: 0.8, Weight: 1, TranscriptRetention: "72h0m0s"}, ada.Limits)
 }
 
 func TestTrustedProxies(t *testing.T) {

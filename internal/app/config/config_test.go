@@ -175,6 +175,9 @@ func TestInvalidExecutorConfig(t *testing.T) {
 		"budget too small":    {configtest.WithEmulators(map[string]string{"AIRLOCK_MAX_COST_USD": "1e-12"}), []string{"AIRLOCK_MAX_COST_USD", "0.000001"}},
 		"budget too large":    {configtest.WithEmulators(map[string]string{"AIRLOCK_TENANT_MAX_DAILY_USD": "1e308"}), []string{"AIRLOCK_TENANT_MAX_DAILY_USD", "1000000000"}},
 		"short retention":     {configtest.WithEmulators(map[string]string{"AIRLOCK_RETENTION": "1m"}), []string{"AIRLOCK_RETENTION", "1h"}},
+		"negative transcript": {configtest.WithEmulators(map[string]string{"AIRLOCK_TRANSCRIPT_RETENTION": "-1s"}), []string{"AIRLOCK_TRANSCRIPT_RETENTION", "-1s"}},
+		"endless transcript":  {configtest.WithEmulators(map[string]string{"AIRLOCK_TRANSCRIPT_RETENTION": "87601h"}), []string{"AIRLOCK_TRANSCRIPT_RETENTION", "87600h"}},
+		"transcript in days":  {configtest.WithEmulators(map[string]string{"AIRLOCK_TRANSCRIPT_RETENTION": "3d"}), []string{"AIRLOCK_TRANSCRIPT_RETENTION", "3d"}},
 		"URL":                 {configtest.WithEmulators(map[string]string{"ANTHROPIC_BASE_URL": "http://[::1"}), []string{"ANTHROPIC_BASE_URL"}},
 		"negative limit":      {configtest.WithEmulators(map[string]string{"AIRLOCK_TENANT_MAX_RUNNING": "-1"}), []string{"AIRLOCK_TENANT_MAX_RUNNING"}},
 		"all at once": {
@@ -188,6 +191,21 @@ func TestInvalidExecutorConfig(t *testing.T) {
 			requireMistakes(t, tc.says, err, c.Validate())
 		})
 	}
+}
+
+// Nothing set, and a set 0, are two things.
+func TestTranscriptRetention(t *testing.T) {
+	load := func(vars map[string]string) *time.Duration {
+		configtest.SetOnly(t, configtest.WithEmulators(vars))
+		c, err := LoadExecutor()
+		require.NoError(t, err)
+		require.NoError(t, c.Validate())
+		return c.TenantLimits.Defaults().TranscriptRetention
+	}
+	require.Nil(t, load(nil))
+	require.Nil(t, load(map[string]string{"AIRLOCK_TRANSCRIPT_RETENTION": ""}))
+	require.Equal(t, new(time.Duration), load(map[string]string{"AIRLOCK_TRANSCRIPT_RETENTION": "0"}))
+	require.Equal(t, new(72*time.Hour), load(map[string]string{"AIRLOCK_TRANSCRIPT_RETENTION": "72h"}))
 }
 
 func requireMistakes(t *testing.T, says []string, errs ...error) {

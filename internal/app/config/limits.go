@@ -6,12 +6,13 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/tenant"
 	"github.com/airlock-run/airlock/internal/domain/usage"
 )
 
-// TenantLimits limit each tenant; the API and the executors have the same. 0 is no limit. The limits are soft:
-// processes that count at the same moment may together exceed them by a little.
+// TenantLimits limit each tenant; the API and the executors have the same. The 0 of a number is no limit. The limits
+// are soft: processes that count at the same moment may together exceed them by a little.
 type TenantLimits struct {
 	// MaxQueued is the number of queued executions of a tenant, without those of batches. More are refused.
 	MaxQueued int `env:"AIRLOCK_TENANT_MAX_QUEUED" envDefault:"10000"`
@@ -22,12 +23,16 @@ type TenantLimits struct {
 	MaxDailyCostUSD float64 `env:"AIRLOCK_TENANT_MAX_DAILY_USD"`
 	// DailySoftLimit is the part of the daily budget, from 0 to 1, after which a tenant is warned. 0: no warning.
 	DailySoftLimit float64 `env:"AIRLOCK_TENANT_DAILY_SOFT_LIMIT" envDefault:"0.8"`
+	// TranscriptRetention is how long a transcript is stored after the end of its execution. 0: it is deleted at once.
+	// Default: as long as the execution.
+	TranscriptRetention *time.Duration `env:"AIRLOCK_TRANSCRIPT_RETENTION"`
 }
 
 // Defaults returns what holds for a tenant for which the operator has set nothing.
 func (t TenantLimits) Defaults() tenant.Limits {
 	return tenant.Limits{
 		MaxQueued: t.MaxQueued, MaxRunning: t.MaxRunning, MaxDailyUSD: t.MaxDailyCostUSD, SoftLimit: t.DailySoftLimit,
+		TranscriptRetention: t.TranscriptRetention,
 	}
 }
 
@@ -40,6 +45,9 @@ func (t TenantLimits) validate() error {
 	}
 	if !(t.DailySoftLimit >= 0 && t.DailySoftLimit <= 1) {
 		return errors.New("AIRLOCK_TENANT_DAILY_SOFT_LIMIT must be from 0 to 1")
+	}
+	if r := t.TranscriptRetention; r != nil && (*r < 0 || *r > execution.MaxTranscriptRetention) {
+		return fmt.Errorf("AIRLOCK_TRANSCRIPT_RETENTION must be from 0 to %s, not %s", execution.MaxTranscriptRetention, *r)
 	}
 	return nil
 }

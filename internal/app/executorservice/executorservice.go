@@ -111,7 +111,7 @@ func RunWithDriver(ctx context.Context, s Settings, newDriver NewDriver, log *za
 	x = executor.New(executor.Config{
 		Name: s.Name, Slots: s.Slots, Reserved: s.ReservedSlots, Grace: s.ShutdownGracePeriod,
 		Sessions: member.member, Executions: b.Store, Tasks: b.Store, Queue: b.Queue, Sandbox: driver, Runtimes: registry,
-		Artifacts: b.Blobs, MaxWorkspace: s.MaxWorkspaceMiB << 20, MaxNextTurns: s.AheadConversations, NextTurnHold: s.AheadTime, ReceiptKey: s.receiptKey, Tracer: tracer, TraceContent: s.Traces.Content, Log: log, OnFinished: webhookDispatcher.OnExecutionFinished,
+		Artifacts: b.Blobs, TranscriptRetention: s.TranscriptRetention, MaxWorkspace: s.MaxWorkspaceMiB << 20, MaxNextTurns: s.AheadConversations, NextTurnHold: s.AheadTime, ReceiptKey: s.receiptKey, Tracer: tracer, TraceContent: s.Traces.Content, Log: log, OnFinished: webhookDispatcher.OnExecutionFinished,
 	})
 	member.setExecutor(x)
 	deadLetterReader := deadletter.New(b.Store, b.Queue, log.Named("deadletter"))

@@ -3,8 +3,9 @@
 // The sweep reads executions whose Due has passed and applies execution.Overdue: it publishes queued executions again
 // that nobody has claimed, and ends those that have waited too long. Reap applies execution.LeaseExpired to what an
 // expired session holds. Once an hour it marks the tenants whose waiting executions no dispatcher looks for. The purge
-// deletes finished executions with their files in blob storage, batches, conversations, deliveries, uploaded files, and
-// uploads that were interrupted. A janitor never talks to an executor: it knows only what the store holds.
+// deletes finished executions with their files in blob storage, or at first only their transcripts, and batches,
+// conversations, deliveries, uploaded files, and uploads that were interrupted. A janitor never talks to an executor:
+// it knows only what the store holds.
 package janitor
 
 import (
@@ -54,6 +55,7 @@ type Publisher interface {
 // PurgeStore finds data past its retention, in pages of at most limit resources, and can delete it.
 type PurgeStore interface {
 	ExpiredExecutions(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
+	ExpiredTranscripts(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
 	ExpiredBatches(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
 	ExpiredConversations(ctx context.Context, since time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
 	ExpiredDeliveries(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
@@ -63,9 +65,11 @@ type PurgeStore interface {
 	ExpiredUploads(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
 }
 
-// ArtifactStore has the contents of executions and of uploaded files. Deleting files that do not exist is no error.
+// ArtifactStore has the contents of executions and of uploaded files. Delete deletes all of them, DeleteTranscript only
+// the transcript. Deleting what does not exist is no error.
 type ArtifactStore interface {
 	Delete(ctx context.Context, ref execution.Ref) error
+	DeleteTranscript(ctx context.Context, ref execution.Ref) error
 }
 
 // Config has the parts and settings of a Janitor. All fields are required, but see Retention.
@@ -94,7 +98,7 @@ type Retention struct {
 type Janitor struct {
 	config        Config
 	failedRepairs *supervise.Backoffs[execution.Ref]
-	failedPurges  *supervise.Backoffs[string] // by the path of the document
+	failedPurges  *supervise.Backoffs[string] // by the kind and the path of the document
 }
 
 // New returns a janitor; Run starts it.

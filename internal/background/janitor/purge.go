@@ -30,40 +30,46 @@ type kind struct {
 	name      string
 	retention time.Duration
 	find      func(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
+	contents  store.ArtifactDeleter // deletes the contents of one
 }
 
 func (r Retention) kinds() []kind {
 	kinds := []kind{
-		{"uploads", maxUploadDuration, r.Store.ExpiredUploads},
-		{"files", 0, r.Store.ExpiredFiles}, // each has its own time
-		{"contents of files", 0, r.Store.DiscardedFiles},
+		{"uploads", maxUploadDuration, r.Store.ExpiredUploads, r.Artifacts.Delete},
+		{"files", 0, r.Store.ExpiredFiles, r.Artifacts.Delete}, // each has its own time
+		{"contents of files", 0, r.Store.DiscardedFiles, r.Artifacts.Delete},
+		{"transcripts", 0, r.Store.ExpiredTranscripts, r.Artifacts.DeleteTranscript}, // each has its own time
 	}
 	if r.Period == 0 {
 		return kinds
 	}
 	return append(kinds,
-		kind{"executions", r.Period, r.Store.ExpiredExecutions},
-		kind{"batches", r.Period, r.Store.ExpiredBatches},
-		kind{"conversations", r.Period, r.Store.ExpiredConversations},
-		kind{"deliveries", r.Period, r.Store.ExpiredDeliveries},
-		kind{"deleted agents", r.Period, r.Store.ExpiredAgents},
+		kind{"executions", r.Period, r.Store.ExpiredExecutions, r.Artifacts.Delete},
+		kind{"batches", r.Period, r.Store.ExpiredBatches, r.Artifacts.Delete},
+		kind{"conversations", r.Period, r.Store.ExpiredConversations, r.Artifacts.Delete},
+		kind{"deliveries", r.Period, r.Store.ExpiredDeliveries, r.Artifacts.Delete},
+		kind{"deleted agents", r.Period, r.Store.ExpiredAgents, r.Artifacts.Delete},
 	)
 }
 
 // purge deletes all data past its retention, page by page. What cannot be deleted is
 // skipped, and tried again after a back-off.
-func (j *Janitor) purge(ctx context.Context) (err error) {
+func (j *Janitor) purge(ctx context.Context) error {
+	now, err := j.now(ctx)
+	if err != nil {
+		return err
+	}
 	for _, k := range j.config.Retention.kinds() {
-		if kindErr := j.purgeKind(ctx, k); kindErr != nil {
+		if kindErr := j.purgeKind(ctx, k, now.Add(-k.retention)); kindErr != nil {
 			err = errors.Join(err, fmt.Errorf("purge %s: %w", k.name, kindErr))
 		}
 	}
 	return err
 }
 
-func (j *Janitor) purgeKind(ctx context.Context, k kind) error {
+func (j *Janitor) purgeKind(ctx context.Context, k kind, before time.Time) error {
 	for scan := new(store.Scan); ; {
-		expired, err := j.findExpired(ctx, k, scan)
+		expired, err := findExpired(ctx, k, before, scan)
 		if err != nil {
 			return err
 		}
@@ -71,7 +77,7 @@ func (j *Janitor) purgeKind(ctx context.Context, k kind) error {
 		deletes.SetLimit(purgeConcurrency)
 		for _, resource := range expired {
 			deletes.Go(func() error {
-				_ = j.failedPurges.Do(ctx, resource.Path, func(ctx context.Context) error { return j.deleteExpired(ctx, resource) })
+				_ = j.failedPurges.Do(ctx, k.name+" "+resource.Path, func(ctx context.Context) error { return j.deleteExpired(ctx, k, resource) })
 				return nil
 			})
 		}
@@ -85,20 +91,22 @@ func (j *Janitor) purgeKind(ctx context.Context, k kind) error {
 	}
 }
 
-func (j *Janitor) findExpired(ctx context.Context, k kind, scan *store.Scan) ([]store.Expired, error) {
+func (j *Janitor) now(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	now, err := j.config.Store.Now(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return k.find(ctx, now.Add(-k.retention), scan, purgePageSize)
+	return j.config.Store.Now(ctx)
 }
 
-func (j *Janitor) deleteExpired(ctx context.Context, resource store.Expired) error {
+func findExpired(ctx context.Context, k kind, before time.Time, scan *store.Scan) ([]store.Expired, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return k.find(ctx, before, scan, purgePageSize)
+}
+
+func (j *Janitor) deleteExpired(ctx context.Context, k kind, resource store.Expired) error {
 	for {
 		callCtx, cancel := context.WithTimeout(ctx, deleteTimeout)
-		more, err := resource.Delete(callCtx, j.config.Retention.Artifacts.Delete)
+		more, err := resource.Delete(callCtx, k.contents)
 		cancel()
 		if err != nil || !more {
 			return err

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/airlock-run/airlock/internal/blob"
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/batch"
 	"github.com/airlock-run/airlock/internal/domain/execution"
@@ -36,6 +40,10 @@ func (s *fakeArtifacts) Delete(_ context.Context, ref execution.Ref) error {
 	}
 	s.deleted[ref] = true
 	return nil
+}
+
+func (s *fakeArtifacts) DeleteTranscript(ctx context.Context, ref execution.Ref) error {
+	return s.Delete(ctx, ref)
 }
 
 // newPurger returns a janitor that deletes data after the retention.
@@ -250,6 +258,95 @@ func TestFilesThatCannotBeDeletedDoNotStopPurge(t *testing.T) {
 	for ref := range files.bad {
 		require.True(t, f.exists(ref), "an execution is deleted after its files")
 	}
+}
+
+// A transcript is deleted when its own time has come, without the other contents of its execution. A janitor that was
+// killed in between is followed by one that deletes the rest.
+func TestPurgeDeletesExpiredTranscripts(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	dir := t.TempDir()
+	blobs, err := blob.Open(t.Context(), "file://"+dir)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, blobs.Close()) })
+	const parts = 20
+	finish := func(retention time.Duration) execution.Execution {
+		ref := f.submit()
+		f.apply(ref, execution.Claimed{Executor: "x1", Session: session, TranscriptBound: &retention})
+		e, err := f.store.Execution(t.Context(), ref)
+		require.NoError(t, err)
+		for i := range parts {
+			p := blob.TranscriptPart{Attempt: 1, Number: i + 1, Offset: int64(i), Size: 1}
+			require.NoError(t, blobs.PutTranscriptPart(t.Context(), ref, p, []byte("x")))
+		}
+		put := func(key blob.Key) execution.Content {
+			content, err := blobs.Put(t.Context(), key, strings.NewReader(key.String()))
+			require.NoError(t, err)
+			return content
+		}
+		workspace := &execution.Workspace{ExecutionID: e.ID, Attempt: 1}
+		workspace.Content = put(blob.WorkspaceKey(ada, workspace))
+		f.apply(ref, execution.JobEnded{Session: session, Attempt: 1, Ending: execution.Ending{
+			Status: execution.Succeeded, Result: &execution.Result{Text: "done"}, Workspace: workspace,
+			Files: []execution.File{{Path: "a", Content: put(blob.FileKey(&e, 0))}},
+		}})
+		e, err = f.store.Execution(t.Context(), ref)
+		require.NoError(t, err)
+		return e
+	}
+	size := func(e execution.Execution) int64 {
+		r, err := blobs.Transcript(t.Context(), e.Ref())
+		require.NoError(t, err)
+		return r.Size()
+	}
+	old, young, bad := finish(time.Hour), finish(2*time.Hour), finish(time.Hour)
+	interrupted := &interruptedDeletes{Store: blobs, dir: dir, bad: bad.Ref()}
+	j := f.newJanitor(f.store, Retention{Store: f.store, Artifacts: interrupted})
+	require.NoError(t, j.purge(t.Context()))
+	require.EqualValues(t, parts, size(old), "its retention has not ended")
+
+	f.clock.Advance(time.Hour + time.Minute)
+	require.NoError(t, j.purge(t.Context()))
+	require.Zero(t, size(old))
+	require.EqualValues(t, parts, size(young))
+	require.Less(t, size(bad), int64(parts), "a part of it is deleted")
+	e, err := f.store.Execution(t.Context(), bad.Ref())
+	require.NoError(t, err)
+	require.Nil(t, e.TranscriptDeletedAt)
+
+	successor := f.newJanitor(f.store, Retention{Store: f.store, Artifacts: blobs})
+	require.NoError(t, successor.purge(t.Context()))
+	require.Zero(t, size(bad))
+	for _, e := range []execution.Execution{old, bad} {
+		stored, err := f.store.Execution(t.Context(), e.Ref())
+		require.NoError(t, err)
+		require.NotNil(t, stored.TranscriptDeletedAt)
+		for key, content := range map[blob.Key]execution.Content{
+			blob.FileKey(&e, 0): e.Files[0].Content, blob.WorkspaceKey(ada, e.Workspace): e.Workspace.Content,
+		} {
+			r, err := blobs.Get(t.Context(), key, content)
+			require.NoError(t, err, "the other contents stay")
+			require.NoError(t, r.Close())
+		}
+	}
+}
+
+// interruptedDeletes deletes only the newest part of the transcript of an execution.
+type interruptedDeletes struct {
+	*blob.Store
+	dir string
+	bad execution.Ref
+}
+
+func (s *interruptedDeletes) DeleteTranscript(ctx context.Context, ref execution.Ref) error {
+	if ref != s.bad {
+		return s.Store.DeleteTranscript(ctx, ref)
+	}
+	parts, err := filepath.Glob(filepath.Join(s.dir, ref.Tenant, ref.ID, "1", "transcript-*.zst"))
+	if err == nil {
+		err = os.Remove(parts[len(parts)-1])
+	}
+	return errors.Join(err, errors.New("the janitor is killed"))
 }
 
 // Documents that cannot be decoded are deleted like others: only their names are read.

@@ -18,6 +18,9 @@ type Agent struct {
 	Budget       Budget        `firestore:"budget"`
 	DailyBudget  DailyBudget   `firestore:"dailyBudget,omitzero"`
 	RetryPolicy  RetryPolicy   `firestore:"retry"`
+	// TranscriptRetention is how long a transcript is stored after the end of its execution; nil: as long as the tenant
+	// allows. A longer one than that has no effect.
+	TranscriptRetention *time.Duration `firestore:"transcriptRetention,omitempty"`
 
 	// Version counts the changes: 1 is the agent as it was created. An agent that was stored before there were versions
 	// has 0, which means 1; the store reads it so.

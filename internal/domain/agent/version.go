@@ -36,6 +36,7 @@ func Changes(before, after Agent) []string {
 		{"budget", before.Budget, after.Budget},
 		{"dailyBudget", before.DailyBudget, after.DailyBudget},
 		{"retry", before.RetryPolicy, after.RetryPolicy},
+		{"transcriptRetention", before.TranscriptRetention, after.TranscriptRetention},
 		{"schema", a.Schema, b.Schema},
 		{"maxTurns", a.MaxTurns, b.MaxTurns},
 		{"effort", a.Effort, b.Effort},

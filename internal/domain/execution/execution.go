@@ -128,6 +128,14 @@ type Execution struct {
 	// Steps are the newest steps of the newest attempt, at most MaxSteps. They are stored with its end.
 	Steps []Step `firestore:"steps,omitempty"`
 
+	// TranscriptBound is the longest that the tenant lets a transcript outlast its execution's end, as of the newest
+	// claim; nil: as long as the execution is stored. Limits has what the agent asks for.
+	TranscriptBound *time.Duration `firestore:"transcriptBound,omitempty"`
+	// TranscriptExpiresAt is set with the end if the transcript is to be deleted before the execution. The janitor, which
+	// finds it by this, replaces it by TranscriptDeletedAt.
+	TranscriptExpiresAt *time.Time `firestore:"transcriptExpiresAt,omitempty"`
+	TranscriptDeletedAt *time.Time `firestore:"transcriptDeletedAt,omitempty"`
+
 	// Watchers are the processes that get a signal about the execution.
 	Watchers Watchers `firestore:"watchers,omitzero"`
 

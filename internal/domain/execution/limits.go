@@ -6,12 +6,15 @@ import (
 	"github.com/airlock-run/airlock/internal/domain/agent"
 )
 
-// Limits bound an execution in time and in the number of attempts.
+// Limits bound an execution in time and in the number of attempts, and what it leaves.
 type Limits struct {
 	Timeout time.Duration `firestore:"timeout"` // of one attempt
 	// QueueTimeout is how long after the acceptance an attempt may still begin; 0: DefaultQueueTimeout.
 	QueueTimeout time.Duration     `firestore:"queueTimeout"`
 	RetryPolicy  agent.RetryPolicy `firestore:"retry,omitzero"`
+	// TranscriptRetention is the agent's: how long after the end the transcript is stored; nil: as long as the tenant
+	// allows.
+	TranscriptRetention *time.Duration `firestore:"transcriptRetention,omitempty"`
 }
 
 // Bounds of Timeout.

@@ -76,6 +76,8 @@ type Claimed struct {
 	TenantPaused bool
 	// Runtimes can be started on this executor at present; nil: all. The claim of a job of another one fails.
 	Runtimes []string
+	// TranscriptBound is that of the installation; nil: none. The store replaces it by the tenant's, if that has one.
+	TranscriptBound *time.Duration
 }
 
 func (ev Claimed) apply(e *Execution, now time.Time) error {
@@ -96,6 +98,7 @@ func (ev Claimed) apply(e *Execution, now time.Time) error {
 	e.StartedAt = &now
 	e.Steps = nil
 	e.Lease = &Lease{Executor: ev.Executor, Session: ev.Session, ClaimID: ev.ClaimID, Dispatcher: ev.Dispatcher}
+	e.TranscriptBound = ev.TranscriptBound
 	e.setRunningDue(now)
 	return nil
 }
@@ -429,4 +432,5 @@ func (e *Execution) finish(ending Ending, now time.Time) {
 	e.Lease = nil
 	e.Due = nil
 	e.FinishedAt = &now
+	e.TranscriptExpiresAt = e.transcriptExpiry(now)
 }

@@ -28,6 +28,9 @@ type Settings struct {
 	// SoftLimit is the part of the daily budget, from 0 to 1, after which the tenant is warned; 0: no warning.
 	SoftLimit float64 `firestore:"softLimit,omitempty"`
 	Weight    float64 `firestore:"weight,omitempty"` // of its share of the slots; 0: 1
+	// TranscriptRetention is how long transcripts are stored after the end of their executions, at most: agents may ask
+	// for less. 0: they are deleted at once.
+	TranscriptRetention *time.Duration `firestore:"transcriptRetention,omitempty"`
 	// BudgetExhaustedUntil is set by the dispatcher when the daily budget is used up.
 	BudgetExhaustedUntil *time.Time `firestore:"budgetExhaustedUntil,omitempty"`
 }

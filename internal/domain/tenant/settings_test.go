@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -13,6 +14,11 @@ func TestSettingsOverrideDefaults(t *testing.T) {
 	set := Settings{MaxQueued: &none, MaxRunning: &many, MaxDailyUSD: &usd, SoftLimit: 0.8, Weight: 3}
 	require.Equal(t, Limits{MaxQueued: 0, MaxRunning: 99, MaxDailyUSD: 0.5, SoftLimit: 0.8, Weight: 3}, set.Limits(defaults),
 		"a set 0 is no limit, also where the installation has one")
+
+	day, atOnce := 24*time.Hour, time.Duration(0)
+	defaults = Limits{TranscriptRetention: &day}
+	require.Equal(t, &day, new(Settings).Limits(defaults).TranscriptRetention)
+	require.Equal(t, &atOnce, (&Settings{TranscriptRetention: &atOnce}).Limits(defaults).TranscriptRetention, "no transcript is kept")
 }
 
 func TestOperatorIsNoTenant(t *testing.T) {

@@ -44,3 +44,34 @@ func TestTranscriptContinuesAfterInterruption(t *testing.T) {
 	require.Equal(t, "first succeeded", strings.Join(texts, " "))
 	require.EqualValues(t, 2, requests.Load())
 }
+
+// A transcript whose retention is over is told apart from other errors, and is not asked for again.
+func TestDeletedTranscript(t *testing.T) {
+	t.Parallel()
+	var requests atomic.Int64
+	code := "transcript_deleted"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusGone)
+		_, _ = io.WriteString(w, `{"type":"about:blank","title":"Gone","status":410,"code":"`+code+`","detail":"It is deleted."}`)
+	}))
+	defer server.Close()
+	c, err := client.New(server.URL)
+	require.NoError(t, err)
+	read := func(follow bool) (errs []error) {
+		for _, err := range c.Transcript(t.Context(), "exe_1", follow) {
+			errs = append(errs, err)
+		}
+		return errs
+	}
+	for _, follow := range []bool{false, true} {
+		errs := read(follow)
+		require.Len(t, errs, 1)
+		require.True(t, client.IsTranscriptDeleted(errs[0]))
+		require.ErrorContains(t, errs[0], "It is deleted.")
+	}
+	require.EqualValues(t, 2, requests.Load())
+	code = "artifact_lost"
+	require.False(t, client.IsTranscriptDeleted(read(false)[0]), "a lost part is another error")
+}

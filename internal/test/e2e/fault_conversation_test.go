@@ -63,7 +63,7 @@ func TestFaultClaudeFixesAProgramOverThreeTurns(t *testing.T) {
 	l := newFaultCluster(t, 0)
 	claude := []string{"ANTHROPIC_API_KEY=" + operatorKey, "ANTHROPIC_BASE_URL=" + model.URL().String()}
 	first := l.startExecutor(claude...)
-	agent := l.createAgent(contract.CreateAgent{Name: "Claude", Instructions: "Work on the program", Runtime: "claude", Timeout: "5m"})
+	agent := l.createAgent(contract.CreateAgent{Name: "Claude", Instructions: "Work on the program", Runtime: "claude", Timeout: "5m", TranscriptRetention: "72h"})
 	awaitHang := func() {
 		t.Helper()
 		select {
@@ -98,6 +98,7 @@ func TestFaultClaudeFixesAProgramOverThreeTurns(t *testing.T) {
 	require.Equal(t, contract.StatusSucceeded, fixed.Status, "%+v", fixed.Error)
 	require.Equal(t, "The program works: 42 42.", fixed.Result.Text)
 	require.Equal(t, 2, fixed.Attempt)
+	require.Equal(t, fixed.FinishedAt.Add(72*time.Hour), fixed.TranscriptExpiresAt)
 	attempt := []string{" text: I fix the second bug.", " tool_call: Bash", " tool_result: fixed the second"}
 	var want []string
 	for _, number := range []string{"1", "2"} {

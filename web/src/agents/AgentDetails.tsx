@@ -35,7 +35,13 @@ export function AgentDetails({ agent }: { agent: Agent }) {
     <section aria-label="About this agent" className="flex flex-col gap-2">
       {agent.description && <p className="text-verbatim">{agent.description}</p>}
       <p className="text-verbatim font-mono text-xs text-muted">
-        {[agent.runtime, agent.model, `at most ${agent.timeout} a run`, ...budgetLimits(agent)]
+        {[
+          agent.runtime,
+          agent.model,
+          `at most ${agent.timeout} a run`,
+          ...budgetLimits(agent),
+          agent.transcriptRetention && `transcripts for ${agent.transcriptRetention}`,
+        ]
           .filter(Boolean)
           .join(' · ')}
       </p>

@@ -59,6 +59,11 @@ export function AgentForm({ initial, action, onSubmit, onCancel, busy, error }: 
           hint="1 when empty"
           {...bind('maxAttempts')}
         />
+        <Field
+          label="Transcripts stored for"
+          hint="Such as 72h after the end, 0s for not at all; as long as the operator allows when empty"
+          {...bind('transcriptRetention')}
+        />
       </div>
       <fieldset className="grid gap-4 sm:grid-cols-2">
         <legend className="label-small mb-2">Budget of a run</legend>

@@ -18,15 +18,18 @@ describe('a new agent', () => {
     await user.type(screen.getByLabelText('Instructions'), 'Sort the lines.')
     await user.type(screen.getByLabelText('Token limit'), '5000')
     await user.type(screen.getByLabelText('Maximum attempts'), '3')
+    await user.type(screen.getByLabelText('Transcripts stored for'), '72h')
     await user.click(screen.getByRole('button', { name: 'Create agent' }))
     expect(await screen.findByRole('heading', { level: 1, name: 'Sorter' })).toBeVisible()
     expect(server.agents.size).toBe(1)
+    expect(screen.getByText(/transcripts for 72h/)).toBeVisible()
     expect(await bodies(requests, 'POST')).toEqual([
       {
         name: 'Sorter',
         instructions: 'Sort the lines.',
         budget: { maxTokens: 5000 },
         retry: { maxAttempts: 3 },
+        transcriptRetention: '72h',
       },
     ])
   })
@@ -55,7 +58,10 @@ describe("an agent's page", () => {
     await user.click(screen.getByRole('button', { name: 'Save changes' }))
     expect(await screen.findByRole('heading', { level: 1, name: 'New' })).toBeVisible()
     expect(await bodies(requests, 'PATCH')).toMatchObject([
-      { name: 'New', description: null, model: null, budget: { maxTokens: 7, maxCostUsd: null } },
+      {
+        ...{ name: 'New', description: null, model: null, budget: { maxTokens: 7, maxCostUsd: null } },
+        transcriptRetention: null,
+      },
     ])
     expect(await within(screen.getByRole('navigation')).findByRole('link', { name: 'New' })).toBeVisible()
   })

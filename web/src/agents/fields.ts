@@ -12,6 +12,7 @@ export interface Fields extends SettingFields {
   maxTokens: string
   maxCostUsd: string
   maxAttempts: string
+  transcriptRetention: string
 }
 
 export function fieldsOf(agent?: Agent): Fields {
@@ -25,6 +26,7 @@ export function fieldsOf(agent?: Agent): Fields {
     maxTokens: agent?.budget?.maxTokens?.toString() ?? '',
     maxCostUsd: agent?.budget?.maxCostUsd?.toString() ?? '',
     maxAttempts: agent?.retry?.maxAttempts?.toString() ?? '',
+    transcriptRetention: agent?.transcriptRetention ?? '',
     ...settingFieldsOf(agent),
   }
 }
@@ -44,6 +46,7 @@ export function changeOf(fields: Fields, agent?: Agent): AgentChange {
     timeout: timeout || null,
     budget: { maxTokens: numberOf(fields.maxTokens), maxCostUsd: numberOf(fields.maxCostUsd) },
     retry: { maxAttempts: numberOf(fields.maxAttempts) },
+    transcriptRetention: fields.transcriptRetention.trim() || null,
     ...settingsChangeOf(fields, agent),
   }
 }

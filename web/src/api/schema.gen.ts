@@ -572,7 +572,8 @@ export interface paths {
          * Get all that the agent of an execution said and did, one TranscriptItem per line
          * @description The attempts follow one another. While an execution runs, the newest items come some seconds late. `Range`
          *     selects a part of the bytes. With `follow` the response goes on until the execution has finished, and ends
-         *     properly only then; empty lines keep the connection open and do not count as bytes of the transcript.
+         *     properly only then; empty lines keep the connection open and do not count as bytes of the transcript. 410
+         *     `transcript_deleted`: the retention of the transcript (`transcriptExpiresAt` of the execution) is over.
          */
         get: operations["getExecutionTranscript"];
         put?: never;
@@ -1101,6 +1102,7 @@ export interface components {
             budget?: components["schemas"]["Budget"];
             dailyBudget?: components["schemas"]["DailyBudget"];
             retry?: components["schemas"]["RetryPolicy"];
+            transcriptRetention?: components["schemas"]["TranscriptRetention"];
             schema?: components["schemas"]["AnswerSchema"];
             maxTurns?: components["schemas"]["MaxTurns"];
             effort?: components["schemas"]["Effort"];
@@ -1136,6 +1138,7 @@ export interface components {
             retry?: {
                 maxAttempts?: number | null;
             } | null;
+            transcriptRetention?: string | null;
             /** @description Replaces the schema */
             schema?: {
                 [key: string]: unknown;
@@ -1159,6 +1162,13 @@ export interface components {
             /** @description The version that is changed; 409 if the agent has a newer one. Default: the newest */
             version?: number;
         };
+        /**
+         * @description How long the transcript is stored after the end of the execution, `0s` to `87600h`. It is never stored longer
+         *     than the tenant allows, nor than the execution itself; less than `1m` means `1m`. Default: as long as the tenant
+         *     allows
+         * @example 72h
+         */
+        TranscriptRetention: string;
         /**
          * @description A JSON Schema (draft 4 to 2020-12) of the answer, an object of at most 64 KiB that refers to nothing outside.
          *     The agent answers in `result.output`. Airlock checks the answer too: one that does not match ends the execution
@@ -1364,6 +1374,7 @@ export interface components {
             budget?: components["schemas"]["Budget"];
             dailyBudget?: components["schemas"]["DailyBudget"];
             retry?: components["schemas"]["RetryPolicy"];
+            transcriptRetention?: components["schemas"]["TranscriptRetention"];
             /** @description The agent has one of the following fields; they are absent in lists */
             hasSettings?: boolean;
             schema?: components["schemas"]["AnswerSchema"];
@@ -1613,6 +1624,17 @@ export interface components {
             startedAt?: string;
             /** Format: date-time */
             finishedAt?: string;
+            /**
+             * Format: date-time
+             * @description When the transcript is deleted. Absent before the end, after the deletion, and if it is stored as long as
+             *     the execution
+             */
+            transcriptExpiresAt?: string;
+            /**
+             * Format: date-time
+             * @description When the transcript was deleted, before the execution
+             */
+            transcriptDeletedAt?: string;
             urls: components["schemas"]["ExecutionURLs"];
         };
         InputFileInfo: {
@@ -2089,6 +2111,8 @@ export interface components {
             softLimit?: number;
             /** Format: double */
             weight?: number;
+            /** @example 72h0m0s */
+            transcriptRetention?: string;
         };
         /** @description What holds for the tenant, from its settings and the defaults of the installation */
         TenantLimits: {
@@ -2111,6 +2135,12 @@ export interface components {
              * @description The tenant's share of the slots among the tenants that wait
              */
             weight: number;
+            /**
+             * @description How long transcripts are stored after the end of their executions, at most; agents may ask for less. Absent:
+             *     as long as the executions
+             * @example 72h0m0s
+             */
+            transcriptRetention?: string;
         };
         UpdateTenant: {
             paused?: boolean | null;
@@ -2125,6 +2155,11 @@ export interface components {
             softLimit?: number | null;
             /** Format: double */
             weight?: number | null;
+            /**
+             * @description `0s` to `87600h`
+             * @example 72h
+             */
+            transcriptRetention?: string | null;
         };
         Tenant: {
             /** @description Name of the tenant */
@@ -2158,7 +2193,7 @@ export interface components {
              * @description The reason, for programs
              * @enum {string}
              */
-            code: "invalid_request" | "unauthenticated" | "insufficient_scope" | "host_not_allowed" | "not_found" | "artifact_lost" | "route_not_found" | "method_not_allowed" | "agent_mismatch" | "version_conflict" | "api_keys_disabled" | "idempotency_key_reused" | "prompt_denied" | "rate_limited" | "batch_not_finished" | "delivery_not_finished" | "execution_not_finished" | "no_workspace" | "no_conversations" | "nothing_to_retry" | "content_too_large" | "unsupported_media_type" | "too_many_pending_turns" | "queue_full" | "daily_budget_exceeded" | "file_storage_full" | "request_refused" | "internal" | "unavailable";
+            code: "invalid_request" | "unauthenticated" | "insufficient_scope" | "host_not_allowed" | "not_found" | "artifact_lost" | "transcript_deleted" | "route_not_found" | "method_not_allowed" | "agent_mismatch" | "version_conflict" | "api_keys_disabled" | "idempotency_key_reused" | "prompt_denied" | "rate_limited" | "batch_not_finished" | "delivery_not_finished" | "execution_not_finished" | "no_workspace" | "no_conversations" | "nothing_to_retry" | "content_too_large" | "unsupported_media_type" | "too_many_pending_turns" | "queue_full" | "daily_budget_exceeded" | "file_storage_full" | "request_refused" | "internal" | "unavailable";
             errors?: {
                 field: string;
                 detail: string;

@@ -54,7 +54,8 @@ interface DetailProps {
 
 function Detail({ execution, connectionError, transcript }: DetailProps) {
   const noTranscript =
-    transcript.items.length === 0 && (transcript.complete || transcript.error !== undefined)
+    transcript.items.length === 0 &&
+    (transcript.complete || transcript.error !== undefined || transcript.deleted !== undefined)
   return (
     <>
       <div aria-live="polite" className="flex flex-col gap-4">

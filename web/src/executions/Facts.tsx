@@ -7,7 +7,7 @@ import { StatusBadge } from './StatusBadge.tsx'
 
 /** The properties of an execution, without its input and its result. */
 export function Facts({ execution }: { execution: Execution }) {
-  const { createdAt, startedAt, finishedAt, usage } = execution
+  const { createdAt, startedAt, finishedAt, transcriptExpiresAt, transcriptDeletedAt, usage } = execution
   return (
     <section aria-label="Facts">
       <h2 className="label-small mb-2">Facts</h2>
@@ -39,6 +39,8 @@ export function Facts({ execution }: { execution: Execution }) {
             {startedAt && <Note>ran {between(startedAt, finishedAt)}</Note>}
           </Fact>
         )}
+        {transcriptExpiresAt && <Fact name="Transcript until">{formatExact(transcriptExpiresAt)}</Fact>}
+        {transcriptDeletedAt && <Fact name="Transcript deleted">{formatExact(transcriptDeletedAt)}</Fact>}
         <Fact name="Time-out">{execution.timeout}</Fact>
         <Fact name="Runtime">{[execution.runtime, execution.model].filter(Boolean).join(' · ')}</Fact>
         {execution.agentId !== undefined && (

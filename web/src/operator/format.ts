@@ -18,13 +18,14 @@ export function formatCount(count: number, work: Work): string {
 
 /** The limits that differ from the defaults of the installation. */
 export function formatSettings(settings: TenantSettings): string {
-  const { maxQueued, maxRunning, maxDailyUsd, softLimit, weight } = settings
+  const { maxQueued, maxRunning, maxDailyUsd, softLimit, weight, transcriptRetention } = settings
   const set = [
     maxQueued !== undefined && formatLimit(maxQueued, 'queued'),
     maxRunning !== undefined && formatLimit(maxRunning, 'running'),
     maxDailyUsd !== undefined && formatLimit(maxDailyUsd, 'USD a day'),
     softLimit !== undefined && `warned at ${(softLimit * 100).toFixed()} %`,
     weight !== undefined && `weight ${weight.toLocaleString()}`,
+    transcriptRetention !== undefined && `transcripts for ${transcriptRetention}`,
   ]
   return set.filter((text) => text !== false).join(', ')
 }

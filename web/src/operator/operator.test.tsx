@@ -44,7 +44,7 @@ function withFleet(): StandIn {
     tenants: [
       {
         id: 'ada',
-        settings: { paused: false, maxRunning: 4, softLimit: 0.8 },
+        settings: { paused: false, maxRunning: 4, softLimit: 0.8, transcriptRetention: '72h0m0s' },
         work: {
           waiting: { interactive: 5, batch: 0 },
           running: { interactive: 4, batch: 0 },
@@ -74,7 +74,7 @@ describe("the operator's view", () => {
     const executor = await screen.findByRole('row', { name: /rack 7\/a/ })
     expect(executor).toHaveTextContent(/Waits.*the Engine does not answer.*3 of 8.*claude: no such image/)
     const tenant = screen.getByRole('row', { name: /ada/ })
-    expect(tenant).toHaveTextContent('4 running, warned at 80 %')
+    expect(tenant).toHaveTextContent('4 running, warned at 80 %, transcripts for 72h0m0s')
     expect(screen.getByRole('row', { name: /bob/ })).toHaveTextContent(
       'no limit of queued, no limit of running, no limit of USD a day',
     )

@@ -15,9 +15,9 @@ interface Props {
 
 /** All that the agent of an execution said and did. Shows nothing for an execution that has no transcript. */
 export function Transcript({ ref, executionId, transcript }: Props) {
-  const { items, complete, interrupted, error } = transcript
+  const { items, complete, interrupted, error, deleted } = transcript
   const attempts = useMemo(() => entriesOf(items), [items])
-  if (items.length === 0 && !error) {
+  if (items.length === 0 && !error && deleted === undefined) {
     return null
   }
   const several = attempts.length > 1 || (attempts[0]?.number ?? 1) > 1
@@ -30,7 +30,7 @@ export function Transcript({ ref, executionId, transcript }: Props) {
     >
       <div className="mb-2 flex flex-wrap items-center justify-between gap-3">
         <h2 className="label-small">Transcript</h2>
-        {items.length > 0 && (
+        {items.length > 0 && deleted === undefined && (
           <DownloadButton
             name={`${executionId}.transcript.jsonl`}
             label="the whole transcript"
@@ -38,6 +38,7 @@ export function Transcript({ ref, executionId, transcript }: Props) {
           />
         )}
       </div>
+      {deleted !== undefined && <p className="border-t border-line py-2 text-sm text-muted">{deleted}</p>}
       <Earlier transcript={transcript} />
       <div className="flex flex-col gap-6 border-t border-line pt-2">
         {attempts.map((attempt, i) => (

@@ -208,6 +208,48 @@ describe('without a transcript', () => {
     expect(screen.queryByRole('button', { name: 'Transcript' })).not.toBeInTheDocument()
   })
 
+  test('a deleted one is not asked for, and the page says when it was deleted', async () => {
+    const { server, id } = await withFinished({ type: 'text', text: 'secret' })
+    const execution = server.executions.get(id)
+    if (execution) {
+      const deleted = { transcriptDeletedAt: '2026-01-02T03:04:05Z', partialText: 'I write the report.' }
+      server.executions.set(id, { ...execution, ...deleted })
+    }
+    const { requests } = visit(`#/e/${id}`, server)
+    const transcript = within(await findTranscript())
+    expect(
+      transcript.getByText(/^The transcript was deleted on .*2026.*: its retention is over\.$/),
+    ).toBeVisible()
+    expect(transcript.queryByRole('alert')).not.toBeInTheDocument()
+    expect(transcript.queryByRole('button')).not.toBeInTheDocument()
+    expect(screen.getByText('Transcript deleted')).toBeVisible()
+    expect(screen.getByRole('region', { name: 'What the agent had said' })).toBeVisible()
+    expect(requests.filter(({ url }) => url.includes('/transcript'))).toEqual([])
+  })
+
+  test('one that has expired is no error', async () => {
+    const { server, id } = await withFinished()
+    visit(`#/e/${id}`, server, ({ url }) =>
+      url.includes('/transcript')
+        ? problem({ status: 410, title: 'Gone', code: 'transcript_deleted', detail: 'It expired at noon.' })
+        : undefined,
+    )
+    const transcript = within(await findTranscript())
+    expect(transcript.getByText('It expired at noon.')).toBeVisible()
+    expect(transcript.queryByRole('alert')).not.toBeInTheDocument()
+  })
+
+  test('an execution says until when it has one', async () => {
+    const { server, id } = await withFinished({ type: 'text', text: 'still there' })
+    const execution = server.executions.get(id)
+    if (execution) {
+      server.executions.set(id, { ...execution, transcriptExpiresAt: '2026-01-02T03:04:05Z' })
+    }
+    visit(`#/e/${id}`, server)
+    expect(within(await findTranscript()).getByText('still there')).toBeVisible()
+    expect(screen.getByText('Transcript until')).toBeVisible()
+  })
+
   test('a lost one shows the error', async () => {
     const { server, id } = await withFinished()
     visit(`#/e/${id}`, server, ({ url }) =>

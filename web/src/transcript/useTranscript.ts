@@ -1,7 +1,9 @@
 import { useMutation } from '@tanstack/react-query'
 import { useEffect, useMemo, useRef, useState } from 'react'
+import { ProblemError } from '../api/problem.ts'
 import type { Execution, TranscriptItem } from '../api/types.ts'
 import { isFinished } from '../executions/status.ts'
+import { formatExact } from '../ui/format.ts'
 import { useVisible } from '../ui/useVisible.ts'
 import { followTranscript, readPart } from './read.ts'
 import { append, earlier, emptyWindow, prepend, shown, windowStep } from './window.ts'
@@ -15,6 +17,8 @@ export interface FollowedTranscript {
   interrupted: boolean
   /** Set when the page has stopped reading. */
   error: Error | undefined
+  /** Set when the server has no transcript any more, because its retention is over. Says so for people. */
+  deleted: string | undefined
   /** Whether there are older items, and whether the page can show them. */
   earlier: 'none' | 'available' | 'download'
   loadingEarlier: boolean
@@ -28,6 +32,7 @@ export function useTranscript(id: string, execution: Execution | undefined): Fol
   const visible = useVisible()
   const started = execution !== undefined && execution.attempt > 0
   const finished = execution !== undefined && isFinished(execution.status)
+  const deletedAt = execution?.transcriptDeletedAt
   const position = useRef<number>(undefined)
   const [window, setWindow] = useState(emptyWindow)
   const [complete, setComplete] = useState(false)
@@ -35,7 +40,7 @@ export function useTranscript(id: string, execution: Execution | undefined): Fol
   const [error, setError] = useState<Error>()
 
   useEffect(() => {
-    if (!visible || !started || complete) {
+    if (!visible || !started || complete || deletedAt !== undefined) {
       return
     }
     const stop = new AbortController()
@@ -56,7 +61,7 @@ export function useTranscript(id: string, execution: Execution | undefined): Fol
     }
     watch().catch((cause: unknown) => setError(cause instanceof Error ? cause : new Error(String(cause))))
     return () => stop.abort()
-  }, [id, visible, started, finished, complete])
+  }, [id, visible, started, finished, complete, deletedAt])
 
   const items = useMemo(() => shown(window).map(({ item }) => item), [window])
   const place = earlier(window)
@@ -69,14 +74,25 @@ export function useTranscript(id: string, execution: Execution | undefined): Fol
       }),
   })
 
+  const deleted = deletionOf(deletedAt, error)
   return {
     items,
+    deleted,
     complete: complete || (finished && !started),
     interrupted,
-    error,
+    error: deleted === undefined ? error : undefined,
     earlier: place === 'none' || place === 'download' ? place : 'available',
     loadingEarlier: read.isPending,
     earlierError: read.error,
     showEarlier: () => read.mutate(),
   }
+}
+
+/** The server knows when it was deleted, by the execution or by its answer. */
+function deletionOf(deletedAt: string | undefined, error: Error | undefined): string | undefined {
+  if (deletedAt !== undefined) {
+    return `The transcript was deleted on ${formatExact(deletedAt)}: its retention is over.`
+  }
+  const code = error instanceof ProblemError ? error.problem.code : undefined
+  return code === 'transcript_deleted' ? error?.message : undefined
 }
