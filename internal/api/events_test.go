@@ -24,8 +24,8 @@ import (
 // receivedEvent is a server-sent event.
 type receivedEvent struct{ id, event, data string }
 
-// streamEvents opens an event stream. The channel is closed when the stream ends, or after a minute, so that a test that
-// waits for an event fails if none comes.
+// streamEvents opens an event stream. The channel is closed when the stream ends, or after a minute, so that a test
+// that waits for an event fails if none comes.
 func (s server) streamEvents(path string, header ...string) <-chan receivedEvent {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
