@@ -50,7 +50,7 @@ func TestTranscriptExpires(t *testing.T) {
 	}
 }
 
-// What the tenant allows is read with each claim, so the newest attempt has what holds then, whoever ends it.
+// What the tenant allows is read with each claim, so the newest attempt has what holds then, also if its lease expires.
 func TestTranscriptBoundIsOfNewestAttempt(t *testing.T) {
 	e := queued()
 	require.NoError(t, e.Apply(Claimed{Executor: "x1", Session: session, TranscriptBound: hours(9)}, start))
