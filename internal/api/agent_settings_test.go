@@ -141,6 +141,7 @@ func TestAgentSettingsAreChecked(t *testing.T) {
 		`"env":{"A":"` + strings.Repeat("x", agent.MaxEnvValueBytes+1) + `"}`: "env.A",
 		`"tools":{"allowed":["--model x"]}`:                                   "tools.allowed.0", `"tools":{"denied":["Bash(a"]}`: "tools.denied.0", `"tools":{"denied":["Bash(a\nb)"]}`: "tools.denied.0",
 		`"tools":{"denied":[""]}`: "tools.denied.0", `"tools":{"other":[]}`: "tools.other",
+		`"tools":{"allowed":[]}`:                            "tools.allowed",
 		`"tools":{"allowed":[` + many(101, `"Read"`) + `]}`: "tools.allowed",
 		`"mcpServers":[{"name":"a__b","command":"x"}]`:      "mcpServers.0.name", `"mcpServers":[{"name":"a b","command":"x"}]`: "mcpServers.0.name",
 		`"mcpServers":[{"name":"a","command":" "}]`: "mcpServers.0.command", `"mcpServers":[{"name":"a","command":"x"},{"name":"a","command":"x"}]`: "mcpServers.1.name",

@@ -163,7 +163,7 @@ func New(c Config) *Executor {
 		config: c, slots: newSlots(c.Slots, c.Reserved), finishSem: semaphore.NewWeighted(int64(c.Slots)), health: health,
 		runtimes: newRuntimeStates(health.changed.Notify), drain: newDrainGate(),
 		turns:     make(chan execution.Ref, turnsBuffer),
-		nextTurns: &nextTurns{max: c.MaxNextTurns, hold: c.NextTurnHold},
+		nextTurns: &nextTurns{max: c.MaxNextTurns, hold: c.NextTurnHold, memoryIsShort: memoryIsShort},
 		settings:  newSettingsCache(c.Tasks),
 	}
 }

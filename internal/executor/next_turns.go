@@ -22,6 +22,8 @@ import (
 type nextTurns struct {
 	max  int           // number of agents at most; 0: none are started
 	hold time.Duration // after which an agent is given up
+	// memoryIsShort reports whether the machine needs the memory of the agents.
+	memoryIsShort func() bool
 
 	mu      sync.Mutex
 	waiting []*waitingAgent // the oldest first
@@ -123,7 +125,7 @@ func memoryIsShort() bool {
 // short.
 func (x *Executor) makeRoom() {
 	limit := x.slots.count(execution.LaneInteractive)
-	if memoryIsShort() {
+	if x.nextTurns.memoryIsShort() {
 		limit = 0
 	}
 	x.nextTurns.shrink(limit)
@@ -135,6 +137,8 @@ const (
 	holderDelay = 300 * time.Millisecond
 	// turnsBuffer bounds the signals about turns that have not been handled. A signal that is lost is harmless.
 	turnsBuffer = 64
+	// makeRoomInterval is how often the executor looks whether memory is short, besides at each attempt.
+	makeRoomInterval = 2 * time.Second
 )
 
 // SignalTurn tells the executor of a new turn of a conversation for which an agent waits here. Without an execution,
@@ -152,12 +156,16 @@ func (x *Executor) SignalTurn(conversation execution.Ref, executionID string) {
 }
 
 // runTurns runs the turns for which an agent waits here, if a slot is free. Their notifications, which others may have,
-// find that they run.
+// find that they run. It gives up agents when memory is short.
 func (x *Executor) runTurns(ctx, workCtx context.Context, session membership.Session, stopPulling context.CancelCauseFunc) error {
+	look := time.NewTicker(makeRoomInterval)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-look.C:
+			x.makeRoom()
 		case ref := <-x.turns:
 			x.startAttempt(workCtx, session, queue.Notification{Ref: ref}, execution.LaneInteractive, stopPulling)
 		}
@@ -180,7 +188,7 @@ func (x *Executor) yieldToHolder(ctx context.Context, session membership.Session
 func (a *attempt) mayHold() bool {
 	x := a.executor
 	return x.nextTurns.max > 0 && a.execution.ConversationID != "" && a.run != nil && a.run.Job.Ahead != nil &&
-		x.slots.count(execution.LaneInteractive)+1 > x.nextTurns.count() && x.health.snapshot().Pulling && !memoryIsShort()
+		x.slots.count(execution.LaneInteractive)+1 > x.nextTurns.count() && x.health.snapshot().Pulling && !x.nextTurns.memoryIsShort()
 }
 
 // prepareNextTurn starts an agent for the next turn of the conversation, in the background, unless there is a next turn

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,6 +78,7 @@ func TestNextTurnFindsItsAgent(t *testing.T) {
 // The agents of the newest conversations wait, for a limited time, and not longer than their conversation exists.
 func TestWaitingAgentsAreGivenUp(t *testing.T) {
 	t.Parallel()
+	var short atomic.Bool
 	for name, c := range map[string]struct {
 		change func(*Config)
 		after  func(f *fixture, x *Executor, conversation string)
@@ -90,6 +92,7 @@ func TestWaitingAgentsAreGivenUp(t *testing.T) {
 		"a job needs the slot": {func(c *Config) { c.Slots, c.Reserved = 1, 0 }, func(f *fixture, _ *Executor, _ string) {
 			f.submit("offline", "x")
 		}},
+		"memory is short": {func(*Config) {}, func(_ *fixture, x *Executor, _ string) { short.Store(true) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -97,6 +100,9 @@ func TestWaitingAgentsAreGivenUp(t *testing.T) {
 			config, b := configOfNextTurns(t), workingSandbox()
 			c.change(&config)
 			x := f.newExecutor(config, f.store, f.queue, b)
+			if name == "memory is short" {
+				x.nextTurns.memoryIsShort = short.Load
+			}
 			f.start(x)
 			turn := f.submitTurn("", "message-1", "")
 			started := next(t, b.ahead)

@@ -77,7 +77,9 @@ func describeKind(kindOfError jsonschema.ErrorKind) string {
 	case *kind.Enum:
 		words := make([]string, len(kindOfError.Want))
 		for i, value := range kindOfError.Want {
-			words[i] = fmt.Sprint(value)
+			if words[i] = fmt.Sprint(value); value == nil {
+				words[i] = "null"
+			}
 		}
 		return "must be one of: " + strings.Join(words, ", ")
 	case *kind.MinLength:
@@ -92,6 +94,8 @@ func describeKind(kindOfError jsonschema.ErrorKind) string {
 		return "must be greater than " + decimal(kindOfError.Want)
 	case *kind.MaxProperties:
 		return fmt.Sprintf("must have at most %d members", kindOfError.Want)
+	case *kind.MinItems:
+		return fmt.Sprintf("must have at least %d elements", kindOfError.Want)
 	case *kind.MaxItems:
 		return fmt.Sprintf("must have at most %d elements", kindOfError.Want)
 	default:

@@ -3,12 +3,16 @@ package docker
 import (
 	"context"
 	"fmt"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"github.com/airlock-run/airlock/internal/sandbox"
@@ -177,6 +181,39 @@ func TestAgentThatEndedIsReplaced(t *testing.T) {
 	out := run(t, d, job)
 	require.Equal(t, 3, out.ExitCode)
 	require.False(t, out.Record.Ahead)
+}
+
+// An agent that is killed in the moment in which its job comes, and has read nothing of it, is no agent that failed:
+// the job can run again.
+func TestAgentThatEndsBeforeItReadsItsJob(t *testing.T) {
+	d := newDriver(t, Config{})
+	job := probe("echo")
+	job.Ahead, job.Stdin = &sandbox.Ahead{}, []byte("input")
+	startAhead(t, d, job)
+	id := containers(t, d)[0].ID
+	top, err := d.api.ContainerTop(t.Context(), id, []string{"-eo", "pid,comm"})
+	require.NoError(t, err)
+	i := slices.IndexFunc(top.Processes, func(p []string) bool { return p[1] == "probe" })
+	pid, err := strconv.Atoi(top.Processes[i][0])
+	require.NoError(t, err)
+	require.NoError(t, unix.Kill(pid, unix.SIGSTOP))
+	ended := make(chan error, 1)
+	go func() {
+		_, err := d.Run(t.Context(), job)
+		ended <- err
+	}()
+	stdin, err := os.Open(fmt.Sprintf("/proc/%d/fd/0", pid))
+	require.NoError(t, err)
+	defer stdin.Close()
+	require.Eventually(t, func() bool {
+		waiting, err := unix.IoctlGetInt(int(stdin.Fd()), unix.TIOCINQ)
+		return err == nil && waiting == len(job.Stdin)
+	}, 10*time.Second, time.Millisecond, "its input comes")
+	require.NoError(t, unix.Kill(pid, unix.SIGKILL))
+	err = <-ended
+	require.ErrorIs(t, err, ErrFault)
+	require.ErrorContains(t, err, "before")
+	require.Equal(t, "input", string(run(t, d, job).Stdout))
 }
 
 // Nobody has to find out that an agent which waited has ended: it is replaced before.

@@ -26,15 +26,25 @@ func newInput(dir string, ahead bool) (*input, error) {
 	return &input{agent: os.NewFile(uintptr(ends[0]), "stdin"), pipe: os.NewFile(uintptr(ends[1]), "stdin")}, nil
 }
 
-// agentStarted closes init's copy of the agent's end. A write to a pipe without a reader then fails.
-func (in *input) agentStarted() { _ = in.agent.Close() }
+// pipeSize is how much a pipe of Linux holds.
+const pipeSize = 64 << 10
+
+// unread reports whether an agent that was started ahead has read nothing of an input. It is called when the agent has
+// ended: init keeps its copy of the agent's end for that.
+func (in *input) unread(content []byte) bool {
+	if in.pipe == nil || len(content) == 0 {
+		return false
+	}
+	left, err := unix.IoctlGetInt(int(in.agent.Fd()), unix.TIOCINQ)
+	return err == nil && left >= min(len(content), pipeSize)
+}
 
 // write writes the complete input: to the file before it returns, to the pipe in the background, because the agent may
 // not read it.
 func (in *input) write(content []byte) error {
 	if in.pipe != nil {
 		go func() {
-			_, _ = in.pipe.Write(content) // fails if the agent has ended
+			_, _ = in.pipe.Write(content) // stays here if the agent has ended before it has read all
 			_ = in.pipe.Close()
 		}()
 		return nil

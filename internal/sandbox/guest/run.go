@@ -57,7 +57,6 @@ func run(start frame.Start, reports *frame.Writer, score *oomScore) error {
 			return err
 		})
 		if err == nil {
-			std.stdin.agentStarted()
 			go reapChildren(agentPID, exited)
 		}
 		return err
@@ -100,6 +99,9 @@ func run(start frame.Start, reports *frame.Writer, score *oomScore) error {
 	result, err := watch(job, std, exited)
 	if err != nil {
 		return err
+	}
+	if result.Reason == frame.Exit && result.ExitCode != 0 && std.total() == 0 && std.stdin.unread(job.Stdin) {
+		return fmt.Errorf("the agent ended with exit code %d before it read its job", result.ExitCode)
 	}
 	if result.Reason != frame.Exit && result.Reason != frame.OutputLimit {
 		if result.ExitCode, err = endGently(agentPID, std, exited); err != nil {
