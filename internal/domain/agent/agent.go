@@ -22,6 +22,9 @@ type Agent struct {
 	// allows. A longer one than that has no effect.
 	TranscriptRetention *time.Duration `firestore:"transcriptRetention,omitempty"`
 
+	// EnvironmentID names the environment of the agent's executions, in its version at their acceptance; empty: none.
+	EnvironmentID string `firestore:"environmentId,omitempty"`
+
 	// Version counts the changes: 1 is the agent as it was created. An agent that was stored before there were versions
 	// has 0, which means 1; the store reads it so.
 	Version int `firestore:"version,omitempty"`

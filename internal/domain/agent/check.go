@@ -75,6 +75,13 @@ func (s Settings) Check() []Problem {
 	return p
 }
 
+// CheckEnv returns what is wrong with the variables of a sandbox. Field is their name in the API.
+func CheckEnv(field string, env map[string]string) []Problem {
+	var p problems
+	p.checkEnv(field, env, true)
+	return p
+}
+
 // checkEnv checks the variables of the agent, or of a program that it starts. Only the agent has reserved ones.
 func (p *problems) checkEnv(field string, env map[string]string, ofAgent bool) {
 	if len(env) > MaxEnvVariables {

@@ -37,6 +37,7 @@ func Changes(before, after Agent) []string {
 		{"dailyBudget", before.DailyBudget, after.DailyBudget},
 		{"retry", before.RetryPolicy, after.RetryPolicy},
 		{"transcriptRetention", before.TranscriptRetention, after.TranscriptRetention},
+		{"environmentId", before.EnvironmentID, after.EnvironmentID},
 		{"schema", a.Schema, b.Schema},
 		{"maxTurns", a.MaxTurns, b.MaxTurns},
 		{"effort", a.Effort, b.Effort},

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/environment"
 )
 
 // Task is what the agent must do. Changes of the agent after the acceptance do not change it: it is a copy, and refers
@@ -20,6 +21,10 @@ type Task struct {
 	// HasSettings says that the version of the agent has Settings. They are read after the claim and not stored here.
 	HasSettings bool           `firestore:"hasSettings,omitempty"`
 	Settings    agent.Settings `firestore:"-"`
+
+	// Environment is the environment in which the job runs, in the version of the acceptance; zero: none. A retry has the
+	// same version.
+	Environment environment.VersionRef `firestore:"environment,omitzero"`
 
 	// InputFileList lists the input files; SetInputFiles sets it. InputFiles holds those that are stored with the
 	// execution; it is read after the claim and not stored here.

@@ -16,6 +16,7 @@ const (
 	Conversation = "con_"
 	Agent        = "agt_"
 	Batch        = "bat_"
+	Environment  = "env_"
 	Delivery     = "dlv_"
 	APIKey       = "key_"
 	File         = "file_"
