@@ -12,7 +12,7 @@ import (
 
 // noAgentVersion is the error for a version that an agent does not have.
 func noAgentVersion(version int) *NotFoundError {
-	return &NotFoundError{Resource: resourceNames[agentVersions], ID: strconv.Itoa(version)}
+	return &NotFoundError{Resource: resourceNames[agents] + " version", ID: strconv.Itoa(version)}
 }
 
 // pinAgent returns a version of an agent that was read; 0 is the newest. The settings of the newest are not read.
@@ -53,11 +53,17 @@ func (s *Store) AgentVersions(ctx context.Context, tenant, agentID string, befor
 		}
 		return nil, nil
 	}
-	q := s.agentVersions(tenant, agentID).OrderBy("version", firestore.Desc).Limit(limit).Select("version", "changed", "updatedAt")
+	return list[agent.VersionInfo](ctx, versionsBefore(s.agentVersions(tenant, agentID), before, limit))
+}
+
+// versionsBefore finds at most limit versions, the newest first: those before one, or the newest if that is 0. It
+// selects the fields of a VersionInfo.
+func versionsBefore(versions *firestore.CollectionRef, before, limit int) firestore.Query {
+	q := versions.OrderBy("version", firestore.Desc).Limit(limit).Select("version", "changed", "updatedAt")
 	if before > 0 {
 		q = q.StartAfter(before)
 	}
-	return list[agent.VersionInfo](ctx, q)
+	return q
 }
 
 // AgentSettings returns the settings of a version of an agent, which may have been deleted since.
@@ -67,8 +73,8 @@ func (s *Store) AgentSettings(ctx context.Context, tenant, agentID string, versi
 	return v.Settings, err
 }
 
-// deletedAgent says that an agent was deleted whose versions are left.
-type deletedAgent struct {
+// deletion says when an agent or an environment was deleted whose versions are left.
+type deletion struct {
 	DeletedAt time.Time `firestore:"deletedAt"`
 }
 
@@ -78,22 +84,32 @@ func (s *Store) ExpiredAgents(ctx context.Context, before time.Time, scan *Scan,
 	q := s.client.CollectionGroup(deletedAgents).Query
 	return findExpired(ctx, q, "deletedAt", before, scan, limit, func(ctx context.Context, snap *firestore.DocumentSnapshot, _ ArtifactDeleter) error {
 		tenant, agentID := snap.Ref.Parent.Parent.ID, snap.Ref.ID
-		for _, users := range []string{executions, batches} {
-			n, err := s.collection(tenant, users).Where("agentId", "==", agentID).Limit(1).Select().Documents(ctx).GetAll()
-			if err != nil || len(n) > 0 {
-				return translateError(err)
-			}
+		used, err := s.hasUsers(ctx, tenant, "agentId", agentID)
+		if err != nil || used {
+			return err
 		}
-		return s.deleteAgentVersions(ctx, tenant, agentID, snap.Ref)
+		return deleteVersions(ctx, s.agentVersions(tenant, agentID), snap.Ref)
 	})
+}
+
+// hasUsers reports whether an execution or a batch of the tenant refers to a resource with a field.
+func (s *Store) hasUsers(ctx context.Context, tenant, field, resourceID string) (bool, error) {
+	for _, users := range []string{executions, batches} {
+		found, err := s.collection(tenant, users).Where(field, "==", resourceID).Limit(1).Select().Documents(ctx).GetAll()
+		if err != nil || len(found) > 0 {
+			return err == nil, translateError(err)
+		}
+	}
+	return false, nil
 }
 
 // maxVersionDeletes bounds how many versions one query returns for deletion.
 const maxVersionDeletes = 100
 
-func (s *Store) deleteAgentVersions(ctx context.Context, tenant, agentID string, last *firestore.DocumentRef) error {
+// deleteVersions deletes all versions, and then the document by which they are found.
+func deleteVersions(ctx context.Context, versions *firestore.CollectionRef, last *firestore.DocumentRef) error {
 	for {
-		snaps, err := s.agentVersions(tenant, agentID).Limit(maxVersionDeletes).Select().Documents(ctx).GetAll()
+		snaps, err := versions.Limit(maxVersionDeletes).Select().Documents(ctx).GetAll()
 		if err != nil {
 			return translateError(err)
 		}

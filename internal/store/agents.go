@@ -94,7 +94,11 @@ func (s *Store) UpdateAgent(
 // to them: see ExpiredAgents. The writes have no condition, so that a repeated one does not fail because the first one
 // took effect.
 func (s *Store) DeleteAgent(ctx context.Context, tenant, agentID string) error {
-	doc := s.agentDoc(tenant, agentID)
+	return s.deleteVersioned(ctx, s.agentDoc(tenant, agentID), s.deletedAgentDoc(tenant, agentID))
+}
+
+// deleteVersioned deletes a document whose versions stay, and stores when.
+func (s *Store) deleteVersioned(ctx context.Context, doc, deleted *firestore.DocumentRef) error {
 	snap, err := doc.Get(ctx)
 	switch {
 	case status.Code(err) == codes.NotFound:
@@ -102,9 +106,9 @@ func (s *Store) DeleteAgent(ctx context.Context, tenant, agentID string) error {
 	case err != nil:
 		return translateError(err)
 	}
-	deletion := s.newCommit()
-	deletion.Delete(doc)
-	deletion.Set(s.deletedAgentDoc(tenant, agentID), deletedAgent{DeletedAt: snap.ReadTime})
-	_, err = deletion.Commit(ctx)
+	commit := s.newCommit()
+	commit.Delete(doc)
+	commit.Set(deleted, deletion{DeletedAt: snap.ReadTime})
+	_, err = commit.Commit(ctx)
 	return translateCommitError(err)
 }

@@ -17,10 +17,11 @@ import (
 )
 
 // SubmitBatch stores a batch whose inputs a BatchInputWriter has stored. Once it returns nil, the batch is durable, and
-// the dispatcher finds it; MarkWaiting makes it do so at once. AgentVersion 0 means the newest. The error is a
-// NotFoundError if the tenant does not have the agent or its version. The key may be nil.
+// the dispatcher finds it; MarkWaiting makes it do so at once. AgentVersion 0 means the newest. Task.Environment is the
+// one that the batch names, with version 0 for the newest; zero means the agent's. The error is a NotFoundError if the
+// tenant does not have the agent or its version; else a MissingEnvironmentError. The key may be nil.
 func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch, key *IdempotencyKey) error {
-	doc := s.batchDoc(b.Ref())
+	doc, named := s.batchDoc(b.Ref()), b.Task.Environment
 	err := s.createOnce(ctx, doc, key, func(tx *firestore.Transaction) (Created, time.Time, error) {
 		var a agent.Agent
 		now, err := read(tx.Get, s.agentDoc(b.Tenant, b.AgentID), &a)
@@ -32,6 +33,9 @@ func (s *Store) SubmitBatch(ctx context.Context, b *batch.Batch, key *Idempotenc
 		}
 		b.AgentVersion = a.Version
 		b.Task, b.Limits = task(a, ""), limits(a, b.QueueTimeout)
+		if b.Task.Environment, err = s.pinEnvironment(tx.GetAll, a, named); err != nil {
+			return Created{}, now, err
+		}
 		b.CreatedAt, b.Traceparent = now, trace.Traceparent(ctx)
 		return Created{Batch: b}, now, errors.Join(
 			tx.Create(doc, b), tx.Delete(s.uploadDoc(b.Tenant, b.ID), firestore.Exists),

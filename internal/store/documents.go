@@ -23,8 +23,11 @@ import (
 //	tenants/{tenant}/batches/{id}/inputs/{index of the first}  inputChunk
 //	tenants/{tenant}/conversations/{id}                        conversation.Conversation
 //	tenants/{tenant}/conversations/{id}/messages/{turn}-{role} conversation.Message
-//	tenants/{tenant}/deletedAgents/{id}                        deletedAgent
+//	tenants/{tenant}/deletedAgents/{id}                        deletion
+//	tenants/{tenant}/deletedEnvironments/{id}                  deletion
 //	tenants/{tenant}/deliveries/{id}                           webhook.Delivery
+//	tenants/{tenant}/environments/{id}                         environment.Environment
+//	tenants/{tenant}/environments/{id}/versions/{number}       environment.Version
 //	tenants/{tenant}/executions/{id}                           execution.Execution
 //	tenants/{tenant}/executions/{id}/inputFiles/files          inputFilesDocument
 //	tenants/{tenant}/files/{id}                                file.File
@@ -44,33 +47,36 @@ import (
 
 // Names of collections.
 const (
-	agents             = "agents"
-	agentVersions      = "versions"
-	apiKeys            = "apiKeys"
-	batches            = "batches"
-	budgetWarnings     = "budgetWarnings"
-	conversations      = "conversations"
-	deletedAgents      = "deletedAgents"
-	deliveries         = "deliveries"
-	discardedFiles     = "discardedFiles"
-	executions         = "executions"
-	files              = "files"
-	idempotencyRecords = "idempotencyRecords"
-	inputFiles         = "inputFiles"
-	inboxItems         = "items"
-	inputs             = "inputs"
-	labelUsageParts    = "labelUsage"
-	messages           = "messages"
-	secrets            = "secrets"
-	sessionsCollection = "sessions"
-	uploads            = "uploads"
-	usageParts         = "usage"
-	usageWriters       = "usageWriters"
+	agents              = "agents"
+	apiKeys             = "apiKeys"
+	batches             = "batches"
+	budgetWarnings      = "budgetWarnings"
+	conversations       = "conversations"
+	deletedAgents       = "deletedAgents"
+	deletedEnvironments = "deletedEnvironments"
+	deliveries          = "deliveries"
+	discardedFiles      = "discardedFiles"
+	environments        = "environments"
+	executions          = "executions"
+	files               = "files"
+	idempotencyRecords  = "idempotencyRecords"
+	inputFiles          = "inputFiles"
+	inboxItems          = "items"
+	inputs              = "inputs"
+	labelUsageParts     = "labelUsage"
+	messages            = "messages"
+	secrets             = "secrets"
+	sessionsCollection  = "sessions"
+	uploads             = "uploads"
+	usageParts          = "usage"
+	usageWriters        = "usageWriters"
+	versions            = "versions" // of agents and of environments
 )
 
-// resourceNames says for people what a document of a collection is.
+// resourceNames says for people what a document of a collection is. See resourceName for versions.
 var resourceNames = map[string]string{
-	agents: "agent", agentVersions: "agent version", apiKeys: "API key", batches: "batch", conversations: "conversation", deliveries: "delivery", executions: "execution", files: "file",
+	agents: "agent", apiKeys: "API key", batches: "batch", conversations: "conversation", deliveries: "delivery", environments: "environment",
+	executions: "execution", files: "file",
 }
 
 func (s *Store) tenantDoc(tenant string) *firestore.DocumentRef {
@@ -86,7 +92,7 @@ func (s *Store) agentDoc(tenant, agentID string) *firestore.DocumentRef {
 }
 
 func (s *Store) agentVersions(tenant, agentID string) *firestore.CollectionRef {
-	return s.agentDoc(tenant, agentID).Collection(agentVersions)
+	return s.agentDoc(tenant, agentID).Collection(versions)
 }
 
 func (s *Store) agentVersionDoc(tenant, agentID string, version int) *firestore.DocumentRef {
@@ -95,6 +101,22 @@ func (s *Store) agentVersionDoc(tenant, agentID string, version int) *firestore.
 
 func (s *Store) deletedAgentDoc(tenant, agentID string) *firestore.DocumentRef {
 	return s.collection(tenant, deletedAgents).Doc(agentID)
+}
+
+func (s *Store) environmentDoc(tenant, environmentID string) *firestore.DocumentRef {
+	return s.collection(tenant, environments).Doc(environmentID)
+}
+
+func (s *Store) environmentVersions(tenant, environmentID string) *firestore.CollectionRef {
+	return s.environmentDoc(tenant, environmentID).Collection(versions)
+}
+
+func (s *Store) environmentVersionDoc(tenant, environmentID string, version int) *firestore.DocumentRef {
+	return s.environmentVersions(tenant, environmentID).Doc(strconv.Itoa(version))
+}
+
+func (s *Store) deletedEnvironmentDoc(tenant, environmentID string) *firestore.DocumentRef {
+	return s.collection(tenant, deletedEnvironments).Doc(environmentID)
 }
 
 func (s *Store) apiKeyDoc(tenant, keyID string) *firestore.DocumentRef {

@@ -54,7 +54,15 @@ func decode(snap *firestore.DocumentSnapshot, doc any) (now, version time.Time, 
 }
 
 func notFound(ref *firestore.DocumentRef) *NotFoundError {
-	return &NotFoundError{Resource: resourceNames[ref.Parent.ID], ID: ref.ID}
+	return &NotFoundError{Resource: resourceName(ref), ID: ref.ID}
+}
+
+// resourceName says for people what a document is.
+func resourceName(ref *firestore.DocumentRef) string {
+	if ref.Parent.ID == versions {
+		return resourceName(ref.Parent.Parent) + " version"
+	}
+	return resourceNames[ref.Parent.ID]
 }
 
 // transactionTime returns Firestore's time in a transaction that creates a document, by a read of that document.

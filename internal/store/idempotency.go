@@ -11,6 +11,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/batch"
+	"github.com/airlock-run/airlock/internal/domain/environment"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/file"
 )
@@ -42,10 +43,11 @@ type IdempotencyKey struct {
 // A record holds this instead of the response of HTTP. So the store knows nothing of HTTP, and nothing is rendered
 // within a transaction; the API renders the same value again and gets the same bytes.
 type Created struct {
-	Agent     *agent.Agent      `firestore:"agent"`
-	Batch     *batch.Batch      `firestore:"batch"`
-	Execution *CreatedExecution `firestore:"execution"`
-	File      *file.File        `firestore:"file"`
+	Agent       *agent.Agent             `firestore:"agent"`
+	Batch       *batch.Batch             `firestore:"batch"`
+	Environment *environment.Environment `firestore:"environment"`
+	Execution   *CreatedExecution        `firestore:"execution"`
+	File        *file.File               `firestore:"file"`
 }
 
 // CreatedExecution has what a client is told of an execution when it is accepted. The whole execution may be large.

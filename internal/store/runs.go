@@ -8,6 +8,7 @@ import (
 	"cloud.google.com/go/firestore"
 
 	"github.com/airlock-run/airlock/internal/domain/agent"
+	"github.com/airlock-run/airlock/internal/domain/environment"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/id"
 	"github.com/airlock-run/airlock/internal/telemetry/trace"
@@ -19,9 +20,11 @@ type RunRequest struct {
 	AgentID string
 	// AgentVersion is the version to run; 0: the newest.
 	AgentVersion int
-	Input        string
-	Labels       []execution.Label
-	InputFiles   []execution.InputFile
+	// EnvironmentID is the environment, in its newest version; empty: the agent's.
+	EnvironmentID string
+	Input         string
+	Labels        []execution.Label
+	InputFiles    []execution.InputFile
 	// WorkspaceFrom is the execution with whose files the run begins; empty: none.
 	WorkspaceFrom string
 	Webhook       string // URL to notify of the end; empty: none
@@ -38,7 +41,7 @@ var ErrNoWorkspace = errors.New("the execution has no workspace")
 
 // SubmitRun stores a run as a queued execution. Once it returns nil, the execution is durable. The error is a
 // NotFoundError if the tenant does not have the agent or its version, or the execution whose workspace the run begins
-// with; else ErrNoWorkspace or a MissingFilesError.
+// with; else ErrNoWorkspace, a MissingFilesError or a MissingEnvironmentError.
 func (s *Store) SubmitRun(ctx context.Context, r RunRequest) (ch execution.Change, err error) {
 	if r.IdempotencyKey == nil && len(r.InputFiles) == 0 {
 		return s.submitRunWithoutTransaction(ctx, r)
@@ -86,6 +89,9 @@ func (s *Store) newRun(ctx context.Context, get documentsGetter, r RunRequest) (
 		Tenant: r.Tenant, Kind: execution.KindRun, Task: task(a, r.Input), Limits: limits(a, r.QueueTimeout),
 	}, t.Now)
 	e.AgentID, e.AgentVersion, e.Labels, e.Webhook, e.Traceparent = a.ID, a.Version, r.Labels, r.Webhook, trace.Traceparent(ctx)
+	if e.Task.Environment, err = s.pinEnvironment(get, a, environment.VersionRef{ID: r.EnvironmentID}); err != nil {
+		return execution.Execution{}, err
+	}
 	described, err := s.describeInputFiles(get, r.Tenant, r.InputFiles)
 	if err != nil {
 		return execution.Execution{}, err

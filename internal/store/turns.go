@@ -10,6 +10,7 @@ import (
 
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/conversation"
+	"github.com/airlock-run/airlock/internal/domain/environment"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/id"
 	"github.com/airlock-run/airlock/internal/domain/tenant"
@@ -40,6 +41,7 @@ type TurnRequest struct {
 	ConversationID string // empty: begin a conversation
 	AgentID        string // empty: the conversation's agent, or the agent builder
 	AgentVersion   int    // of the agent, for this turn; 0: the newest
+	EnvironmentID  string // of this turn, in its newest version; empty: the agent's
 	Message        string
 	InputFiles     []execution.InputFile
 	Builder        execution.Task // the task of the agent builder; its Input is replaced
@@ -54,7 +56,7 @@ type TurnRequest struct {
 
 // SubmitTurn stores a message and the execution that answers it in one transaction. The error is a NotFoundError if the
 // tenant does not have the conversation, the agent or its version; else ErrAgentMismatch, a NoConversationsError,
-// conversation.ErrTooManyPending or a MissingFilesError.
+// conversation.ErrTooManyPending, a MissingFilesError or a MissingEnvironmentError.
 func (s *Store) SubmitTurn(ctx context.Context, t TurnRequest) (ch execution.Change, err error) {
 	ref := execution.Ref{Tenant: t.Tenant, ID: id.New(id.Execution)}
 	newConversationID := id.New(id.Conversation)
@@ -70,9 +72,11 @@ func (s *Store) SubmitTurn(ctx context.Context, t TurnRequest) (ch execution.Cha
 			Limits: execution.Limits{Timeout: execution.DefaultTimeout, QueueTimeout: t.QueueTimeout},
 		}, now)
 		e.ID, e.ConversationID, e.Traceparent = ref.ID, c.ID, trace.Traceparent(ctx)
-		var stored Tenant
+		var (
+			stored Tenant
+			a      = agent.Agent{Tenant: t.Tenant} // of the builder
+		)
 		if c.AgentID != "" {
-			var a agent.Agent
 			if stored, err = s.readWithTenant(tx.GetAll, t.Tenant, s.agentDoc(t.Tenant, c.AgentID), &a); err != nil {
 				return Created{}, now, err
 			}
@@ -87,6 +91,9 @@ func (s *Store) SubmitTurn(ctx context.Context, t TurnRequest) (ch execution.Cha
 		}
 		if t.Converses != nil && !t.Converses(e.Task.Runtime) {
 			return Created{}, now, &NoConversationsError{Runtime: e.Task.Runtime, Builder: c.AgentID == ""}
+		}
+		if e.Task.Environment, err = s.pinEnvironment(tx.GetAll, a, environment.VersionRef{ID: t.EnvironmentID}); err != nil {
+			return Created{}, now, err
 		}
 		described, err := s.describeInputFiles(tx.GetAll, t.Tenant, t.InputFiles)
 		if err != nil {

@@ -60,6 +60,7 @@ type PurgeStore interface {
 	ExpiredConversations(ctx context.Context, since time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
 	ExpiredDeliveries(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
 	ExpiredAgents(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
+	ExpiredEnvironments(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
 	ExpiredFiles(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
 	DiscardedFiles(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)
 	ExpiredUploads(ctx context.Context, before time.Time, scan *store.Scan, limit int) ([]store.Expired, error)

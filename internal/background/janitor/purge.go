@@ -49,6 +49,7 @@ func (r Retention) kinds() []kind {
 		kind{"conversations", r.Period, r.Store.ExpiredConversations, r.Artifacts.Delete},
 		kind{"deliveries", r.Period, r.Store.ExpiredDeliveries, r.Artifacts.Delete},
 		kind{"deleted agents", r.Period, r.Store.ExpiredAgents, r.Artifacts.Delete},
+		kind{"deleted environments", r.Period, r.Store.ExpiredEnvironments, r.Artifacts.Delete},
 	)
 }
 
