@@ -133,6 +133,13 @@ const (
 	User      MessageRole = "user"
 )
 
+// Defines values for NetworkMode.
+const (
+	NetworkLimited NetworkMode = "limited"
+	NetworkNone    NetworkMode = "none"
+	NetworkOpen    NetworkMode = "open"
+)
+
 // Defines values for ProblemCode.
 const (
 	ProblemAPIKeysDisabled      ProblemCode = "api_keys_disabled"
@@ -258,6 +265,9 @@ type Agent struct {
 	// Env Variables of the agent and of the programs that it starts, at most 64. They are not secret: everybody who can
 	// read the agent can read them. Names such as `PATH`, `LD_…`, `ANTHROPIC_…` and `AIRLOCK_…` are reserved
 	Env Env `json:"env,omitempty,omitzero"`
+
+	// EnvironmentId The environment of its executions
+	EnvironmentId string `json:"environmentId,omitempty,omitzero"`
 
 	// HasSettings The agent has one of the following fields; they are absent in lists
 	HasSettings  bool   `json:"hasSettings,omitempty,omitzero"`
@@ -397,11 +407,14 @@ type Batch struct {
 	AgentId string `json:"agentId"`
 
 	// AgentVersion The version of the agent that all executions use
-	AgentVersion int           `json:"agentVersion,omitempty,omitzero"`
-	CreatedAt    time.Time     `json:"createdAt"`
-	FinishedAt   time.Time     `json:"finishedAt,omitempty,omitzero"`
-	Id           string        `json:"id"`
-	Progress     BatchProgress `json:"progress,omitempty,omitzero"`
+	AgentVersion int       `json:"agentVersion,omitempty,omitzero"`
+	CreatedAt    time.Time `json:"createdAt"`
+
+	// Environment The environment and its version that are used; absent if there is none
+	Environment EnvironmentRef `json:"environment,omitempty,omitzero"`
+	FinishedAt  time.Time      `json:"finishedAt,omitempty,omitzero"`
+	Id          string         `json:"id"`
+	Progress    BatchProgress  `json:"progress,omitempty,omitzero"`
 
 	// RetryOf The batch whose failed inputs this batch runs again
 	RetryOf string      `json:"retryOf,omitempty,omitzero"`
@@ -607,6 +620,9 @@ type CreateAgent struct {
 	// read the agent can read them. Names such as `PATH`, `LD_…`, `ANTHROPIC_…` and `AIRLOCK_…` are reserved
 	Env Env `json:"env,omitempty,omitzero"`
 
+	// EnvironmentId The environment of its executions; default: none
+	EnvironmentId string `json:"environmentId,omitempty,omitzero"`
+
 	// Instructions At most 32 KiB
 	Instructions string `json:"instructions"`
 
@@ -655,6 +671,22 @@ type CreateAgent struct {
 	//
 	// Examples: 72h
 	TranscriptRetention TranscriptRetention `json:"transcriptRetention,omitempty,omitzero"`
+}
+
+// CreateEnvironment defines model for CreateEnvironment.
+type CreateEnvironment struct {
+	// Description At most 2000 bytes
+	Description string `json:"description,omitempty,omitzero"`
+
+	// Name At most 200 bytes
+	Name string `json:"name"`
+
+	// Network What a sandbox can reach, besides its model; none by default
+	Network Network `json:"network,omitempty,omitzero"`
+
+	// Variables Variables of the agent and of the programs that it starts, at most 64 and 64 KiB. They are not secret: everybody
+	// who can read the environment can read them. The agent's own `env` comes before them. The same names are reserved
+	Variables Variables `json:"variables,omitempty,omitzero"`
 }
 
 // DailyBudget What all executions of an agent together may cost on a day of UTC
@@ -724,6 +756,65 @@ type Effort string
 // read the agent can read them. Names such as `PATH`, `LD_…`, `ANTHROPIC_…` and `AIRLOCK_…` are reserved
 type Env map[string]string
 
+// Environment defines model for Environment.
+type Environment struct {
+	CreatedAt   time.Time `json:"createdAt"`
+	Description string    `json:"description,omitempty,omitzero"`
+	Id          string    `json:"id"`
+	Name        string    `json:"name"`
+
+	// Network What a sandbox can reach, besides its model; none by default
+	Network Network `json:"network"`
+
+	// UpdatedAt When the version was made
+	UpdatedAt time.Time `json:"updatedAt"`
+
+	// Variables Variables of the agent and of the programs that it starts, at most 64 and 64 KiB. They are not secret: everybody
+	// who can read the environment can read them. The agent's own `env` comes before them. The same names are reserved
+	Variables Variables `json:"variables,omitempty,omitzero"`
+
+	// Version Counts the changes; 1 is the environment as it was created
+	Version int `json:"version"`
+}
+
+// EnvironmentID The environment to use, in its newest version; default: the agent's
+type EnvironmentID = string
+
+// EnvironmentList defines model for EnvironmentList.
+type EnvironmentList struct {
+	Environments []Environment `json:"environments"`
+
+	// NextCursor The `cursor` of the next page; absent on the last page
+	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
+}
+
+// EnvironmentRef The environment and its version that are used; absent if there is none
+type EnvironmentRef struct {
+	Id      string `json:"id"`
+	Version int    `json:"version"`
+}
+
+// EnvironmentVersion defines model for EnvironmentVersion.
+type EnvironmentVersion struct {
+	// Changed The fields that differ from the version before; absent for the first version
+	Changed   []string               `json:"changed,omitempty,omitzero"`
+	CreatedAt time.Time              `json:"createdAt"`
+	Urls      EnvironmentVersionURLs `json:"urls"`
+	Version   int                    `json:"version"`
+}
+
+// EnvironmentVersionURLs defines model for EnvironmentVersion.urls.
+type EnvironmentVersionURLs struct {
+	Self string `json:"self"`
+}
+
+// EnvironmentVersionList defines model for EnvironmentVersionList.
+type EnvironmentVersionList struct {
+	// NextCursor The `cursor` of the next page; absent on the last page
+	NextCursor NextCursor           `json:"nextCursor,omitempty,omitzero"`
+	Versions   []EnvironmentVersion `json:"versions"`
+}
+
 // Execution defines model for Execution.
 type Execution struct {
 	AgentId string `json:"agentId,omitempty,omitzero"`
@@ -737,7 +828,10 @@ type Execution struct {
 	CancelRequested bool      `json:"cancelRequested,omitempty,omitzero"`
 	ConversationId  string    `json:"conversationId,omitempty,omitzero"`
 	CreatedAt       time.Time `json:"createdAt"`
-	Error           Failure   `json:"error,omitempty,omitzero"`
+
+	// Environment The environment and its version that are used; absent if there is none
+	Environment EnvironmentRef `json:"environment,omitempty,omitzero"`
+	Error       Failure        `json:"error,omitempty,omitzero"`
 
 	// Files The output files of the job; absent in lists
 	Files      []OutputFile `json:"files,omitempty,omitzero"`
@@ -941,6 +1035,9 @@ type Health struct {
 // HealthStatus defines model for Health.Status.
 type HealthStatus string
 
+// HostPattern Examples: api.example.com, *.example.org:8443
+type HostPattern = string
+
 // InputFile It has either `content` or `fileId`
 type InputFile struct {
 	Content *string `json:"content,omitempty"`
@@ -1072,6 +1169,23 @@ type Message struct {
 // MessageRole defines model for Message.Role.
 type MessageRole string
 
+// Network What a sandbox can reach, besides its model; none by default
+type Network struct {
+	// Hosts Names of hosts. `*.example.org` means all names below `example.org`. Without a port they mean 443 and 80
+	Hosts []HostPattern `json:"hosts,omitempty,omitzero"`
+
+	// Mode `none`: no network. `limited`: `hosts`, and with `packages` the usual registries. `open`: any public host on the
+	// ports 443 and 80, and `hosts`
+	Mode NetworkMode `json:"mode"`
+
+	// Packages The usual registries: npm, PyPI, crates.io, Go, Maven Central, RubyGems, Debian, Ubuntu, Alpine, and GitHub
+	Packages bool `json:"packages,omitempty,omitzero"`
+}
+
+// NetworkMode `none`: no network. `limited`: `hosts`, and with `packages` the usual registries. `open`: any public host on the
+// ports 443 and 80, and `hosts`
+type NetworkMode string
+
 // NextCursor The `cursor` of the next page; absent on the last page
 type NextCursor = string
 
@@ -1164,6 +1278,9 @@ type RunAgent struct {
 	// AgentVersion The version of the agent to use; default: the newest
 	AgentVersion AgentVersionNumber `json:"agentVersion,omitempty,omitzero"`
 
+	// EnvironmentId The environment to use, in its newest version; default: the agent's
+	EnvironmentId EnvironmentID `json:"environmentId,omitempty,omitzero"`
+
 	// Files Input files, which lie in the agent's working folder. Those with `content` have at most 768 KiB together with
 	// their paths; larger ones are uploaded (`POST /files`) and named by `fileId`
 	Files InputFiles `json:"files,omitempty,omitzero"`
@@ -1206,6 +1323,9 @@ type SendMessage struct {
 
 	// ConversationId The conversation to continue
 	ConversationId string `json:"conversationId,omitempty,omitzero"`
+
+	// EnvironmentId The environment to use, in its newest version; default: the agent's
+	EnvironmentId EnvironmentID `json:"environmentId,omitempty,omitzero"`
 
 	// Files Input files, which lie in the agent's working folder. Those with `content` have at most 768 KiB together with
 	// their paths; larger ones are uploaded (`POST /files`) and named by `fileId`
@@ -1437,7 +1557,8 @@ type UpdateAgent struct {
 	Effort      string `json:"effort,omitempty,omitzero"`
 
 	// Env The patch is applied to each variable; `null` removes it
-	Env map[string]*string `json:"env,omitempty,omitzero"`
+	Env           map[string]*string `json:"env,omitempty,omitzero"`
+	EnvironmentId string             `json:"environmentId,omitempty,omitzero"`
 
 	// Instructions At most 32 KiB
 	Instructions string `json:"instructions,omitempty,omitzero"`
@@ -1488,6 +1609,31 @@ type RetryPolicyPatch struct {
 type ToolsPatch struct {
 	Allowed []ToolRule `json:"allowed,omitempty,omitzero"`
 	Denied  []ToolRule `json:"denied,omitempty,omitzero"`
+}
+
+// UpdateEnvironment defines model for UpdateEnvironment.
+type UpdateEnvironment struct {
+	// Description At most 2000 bytes
+	Description string `json:"description,omitempty,omitzero"`
+
+	// Name At most 200 bytes
+	Name string `json:"name,omitempty,omitzero"`
+
+	// Network The patch is applied to each member; `null` means no network
+	Network *NetworkPatch `json:"network,omitempty"`
+
+	// Variables The patch is applied to each variable; `null` removes it
+	Variables map[string]*string `json:"variables,omitempty,omitzero"`
+
+	// Version The version that is changed; 409 if the environment has a newer one. Default: the newest
+	Version int `json:"version,omitempty,omitzero"`
+}
+
+// NetworkPatch The patch is applied to each member; `null` means no network
+type NetworkPatch struct {
+	Hosts    []HostPattern `json:"hosts,omitempty,omitzero"`
+	Mode     string        `json:"mode,omitempty,omitzero"`
+	Packages bool          `json:"packages,omitempty,omitzero"`
 }
 
 // UpdateTenant defines model for UpdateTenant.
@@ -1567,6 +1713,10 @@ type UsageRow struct {
 	// Model The model that ran. Absent: none was chosen, and none ran
 	Model string `json:"model,omitempty,omitzero"`
 }
+
+// Variables Variables of the agent and of the programs that it starts, at most 64 and 64 KiB. They are not secret: everybody
+// who can read the environment can read them. The agent's own `env` comes before them. The same names are reserved
+type Variables map[string]string
 
 // WaitingFor What a queued execution waits for besides a free slot. `executor`: no living executor can start its runtime. `budget`: its agent has used up its daily budget, and the execution waits for the next day.
 type WaitingFor string
@@ -1667,8 +1817,9 @@ type GetAgentParams struct {
 
 // SubmitBatchParams defines parameters for SubmitBatch.
 type SubmitBatchParams struct {
-	Webhook      Webhook            `form:"webhook,omitempty" json:"webhook,omitempty,omitzero"`
-	AgentVersion AgentVersionNumber `form:"agentVersion,omitempty" json:"agentVersion,omitempty,omitzero"`
+	Webhook       Webhook            `form:"webhook,omitempty" json:"webhook,omitempty,omitzero"`
+	AgentVersion  AgentVersionNumber `form:"agentVersion,omitempty" json:"agentVersion,omitempty,omitzero"`
+	EnvironmentId EnvironmentID      `form:"environmentId,omitempty" json:"environmentId,omitempty,omitzero"`
 
 	// IdempotencyKey A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
 	// same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
@@ -1758,6 +1909,44 @@ type RetryBatchParams struct {
 	// same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
 	// 422
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// ListEnvironmentsParams defines parameters for ListEnvironments.
+type ListEnvironmentsParams struct {
+	// Limit Maximum number of items on the page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
+// CreateEnvironmentParams defines parameters for CreateEnvironment.
+type CreateEnvironmentParams struct {
+	// IdempotencyKey A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
+	// same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
+	// 422
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// GetEnvironmentParams defines parameters for GetEnvironment.
+type GetEnvironmentParams struct {
+	// IfNoneMatch `ETag` of a response that the client has; 304 if it is still current
+	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
+}
+
+// ListEnvironmentVersionsParams defines parameters for ListEnvironmentVersions.
+type ListEnvironmentVersionsParams struct {
+	// Limit Maximum number of items on the page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
+// GetEnvironmentVersionParams defines parameters for GetEnvironmentVersion.
+type GetEnvironmentVersionParams struct {
+	// IfNoneMatch `ETag` of a response that the client has; 304 if it is still current
+	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
 }
 
 // GetEventsParams defines parameters for GetEvents.
@@ -1904,6 +2093,15 @@ type RunAgentJSONRequestBody = RunAgent
 
 // SendMessageJSONRequestBody defines body for SendMessage for application/json ContentType.
 type SendMessageJSONRequestBody = SendMessage
+
+// CreateEnvironmentJSONRequestBody defines body for CreateEnvironment for application/json ContentType.
+type CreateEnvironmentJSONRequestBody = CreateEnvironment
+
+// UpdateEnvironmentJSONRequestBody defines body for UpdateEnvironment for application/json ContentType.
+type UpdateEnvironmentJSONRequestBody = UpdateEnvironment
+
+// UpdateEnvironmentApplicationMergePatchPlusJSONRequestBody defines body for UpdateEnvironment for application/merge-patch+json ContentType.
+type UpdateEnvironmentApplicationMergePatchPlusJSONRequestBody = UpdateEnvironment
 
 // IssueAPIKeyJSONRequestBody defines body for IssueAPIKey for application/json ContentType.
 type IssueAPIKeyJSONRequestBody = IssueAPIKey

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 
@@ -17,23 +18,12 @@ func (s *Server) ListAgentVersions(c echo.Context, agentID contract.ID, params c
 	if err := checkID(id.Agent, agentID); err != nil {
 		return err
 	}
-	page, err := parsePageRequest(c, pageParams{params.Limit, params.Cursor})
-	if err != nil {
-		return err
-	}
-	before := 0
-	if page.after != nil {
-		before = int(page.after.sortKey)
-	}
-	ctx, cancel := storeContext(c)
-	defer cancel()
-	versions, err := s.stores.Agents.AgentVersions(ctx, tenantID(c), agentID, before, page.limit+1)
-	if err != nil {
-		return err
-	}
-	versions, next := trimPage(&page, versions, func(v agent.VersionInfo) cursorPosition {
-		return cursorPosition{sortKey: int64(v.Version)}
+	versions, next, err := readVersionPage(c, pageParams{params.Limit, params.Cursor}, func(ctx context.Context, before, limit int) ([]agent.VersionInfo, error) {
+		return s.stores.Agents.AgentVersions(ctx, tenantID(c), agentID, before, limit)
 	})
+	if err != nil {
+		return err
+	}
 	return respondJSON(c, http.StatusOK, contract.AgentVersionList{
 		Versions: viewAll(versions, func(v agent.VersionInfo) contract.AgentVersion {
 			number := strconv.Itoa(v.Version)
@@ -51,11 +41,10 @@ func (s *Server) GetAgentVersion(c echo.Context, agentID contract.ID, version st
 	if err := checkID(id.Agent, agentID); err != nil {
 		return err
 	}
-	number, err := strconv.Atoi(version)
-	invalid := err != nil || number < 1 || strconv.Itoa(number) != version
+	number, valid := parseVersionNumber(version)
 	ctx, cancel := storeContext(c)
 	defer cancel()
-	if invalid {
+	if !valid {
 		if _, err := s.stores.Agents.Agent(ctx, tenantID(c), agentID); err != nil {
 			return err
 		}
@@ -66,4 +55,35 @@ func (s *Server) GetAgentVersion(c echo.Context, agentID contract.ID, version st
 		return err
 	}
 	return respondWithETag(c, s.viewAgent(a))
+}
+
+// readVersionPage reads a page of versions, the newest first. read returns at most limit versions before one; 0 means
+// all.
+func readVersionPage(
+	c echo.Context, params pageParams, read func(ctx context.Context, before, limit int) ([]agent.VersionInfo, error),
+) ([]agent.VersionInfo, string, error) {
+	page, err := parsePageRequest(c, params)
+	if err != nil {
+		return nil, "", err
+	}
+	before := 0
+	if page.after != nil {
+		before = int(page.after.sortKey)
+	}
+	ctx, cancel := storeContext(c)
+	defer cancel()
+	versions, err := read(ctx, before, page.limit+1)
+	if err != nil {
+		return nil, "", err
+	}
+	versions, next := trimPage(&page, versions, func(v agent.VersionInfo) cursorPosition {
+		return cursorPosition{sortKey: int64(v.Version)}
+	})
+	return versions, next, nil
+}
+
+// parseVersionNumber reads the number of a version from a path.
+func parseVersionNumber(text string) (number int, valid bool) {
+	number, err := strconv.Atoi(text)
+	return number, err == nil && number > 0 && strconv.Itoa(number) == text
 }

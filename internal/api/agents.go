@@ -44,6 +44,9 @@ func (s *Server) CreateAgent(c echo.Context, _ contract.CreateAgentParams) error
 	key := idempotencyKey(c)
 	ctx, cancel := storeContext(c)
 	defer cancel()
+	if err := s.checkEnvironment(ctx, a.Tenant, a.EnvironmentID); err != nil {
+		return err
+	}
 	if err := s.stores.Agents.CreateAgent(ctx, &a, key); err != nil {
 		return err
 	}
@@ -85,7 +88,8 @@ func (s *Server) newAgent(tenant string, body contract.CreateAgent) (agent.Agent
 		Runtime: runtimeName, Model: body.Model, Timeout: runTimeout,
 		Budget:      agent.Budget{MaxTokens: body.Budget.MaxTokens, MaxCostUSD: body.Budget.MaxCostUsd},
 		DailyBudget: agent.DailyBudget{USD: body.DailyBudget.Usd, SoftUSD: body.DailyBudget.SoftUsd},
-		RetryPolicy: agent.RetryPolicy{MaxAttempts: body.Retry.MaxAttempts}, TranscriptRetention: transcriptRetention, Settings: settings,
+		RetryPolicy: agent.RetryPolicy{MaxAttempts: body.Retry.MaxAttempts}, TranscriptRetention: transcriptRetention,
+		EnvironmentID: body.EnvironmentId, Settings: settings,
 	}, nil
 }
 
@@ -127,7 +131,11 @@ func (s *Server) UpdateAgent(c echo.Context, agentID contract.ID) error {
 	ctx, cancel := storeContext(c)
 	defer cancel()
 	changed, err := s.stores.Agents.UpdateAgent(ctx, tenantID(c), agentID, func(a agent.Agent) (agent.Agent, error) {
-		return s.patchAgent(a, patch)
+		after, err := s.patchAgent(a, patch)
+		if err == nil && after.EnvironmentID != a.EnvironmentID {
+			err = s.checkEnvironment(ctx, a.Tenant, after.EnvironmentID)
+		}
+		return after, err
 	})
 	if err != nil {
 		return err
@@ -164,16 +172,19 @@ func (s *Server) patchAgent(a agent.Agent, patch []byte) (agent.Agent, error) {
 	}
 	after.ID, after.CreatedAt, after.Version = a.ID, a.CreatedAt, a.Version
 	if expected.Version != 0 && expected.Version != a.Version && len(agent.Changes(a, after)) > 0 {
-		return a, &versionConflictError{expected: expected.Version, newest: a.Version}
+		return a, &versionConflictError{resource: "agent", expected: expected.Version, newest: a.Version}
 	}
 	return after, nil
 }
 
-// versionConflictError means that an agent has changed since the version on which a change is based.
-type versionConflictError struct{ expected, newest int }
+// versionConflictError means that a resource has changed since the version on which a change is based.
+type versionConflictError struct {
+	resource         string // for people
+	expected, newest int
+}
 
 func (e *versionConflictError) Error() string {
-	return fmt.Sprintf("the agent has version %d; the change is based on version %d", e.newest, e.expected)
+	return fmt.Sprintf("the %s has version %d; the change is based on version %d", e.resource, e.newest, e.expected)
 }
 
 // DeleteAgent deletes an agent. Executions that were accepted before keep its version.
@@ -207,7 +218,7 @@ func (s *Server) RunAgent(c echo.Context, agentID contract.ID, _ contract.RunAge
 	defer cancel()
 	ch, err := s.submitter.SubmitRun(ctx, run)
 	if err != nil {
-		return explainMissingFiles(err, run.InputFiles)
+		return explainMissing(err, run.InputFiles)
 	}
 	return s.respondAccepted(c, ch)
 }
@@ -221,8 +232,11 @@ func (s *Server) newRun(body contract.RunAgent) (run store.RunRequest, err error
 			return run, err
 		}
 	}
+	if err := checkEnvironmentID(body.EnvironmentId); err != nil {
+		return run, err
+	}
 	run = store.RunRequest{
-		AgentVersion: body.AgentVersion, Input: body.Input, WorkspaceFrom: body.Workspace.From,
+		AgentVersion: body.AgentVersion, EnvironmentID: body.EnvironmentId, Input: body.Input, WorkspaceFrom: body.Workspace.From,
 		Labels: execution.Labels(body.Labels), Webhook: body.Webhook,
 	}
 	var fieldErrors []contract.FieldError

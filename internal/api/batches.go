@@ -46,11 +46,15 @@ func (s *Server) SubmitBatch(c echo.Context, agentID contract.ID, params contrac
 	if err := s.checkAgent(ctx, tenantID(c), agentID, params.AgentVersion); err != nil {
 		return err // before a large body is read
 	}
+	if err := s.checkEnvironment(ctx, tenantID(c), params.EnvironmentId); err != nil {
+		return err
+	}
 	reader, err := newLineReader(c)
 	if err != nil {
 		return err
 	}
 	template := batch.Batch{AgentID: agentID, AgentVersion: params.AgentVersion, Webhook: params.Webhook}
+	template.Task.Environment.ID = params.EnvironmentId
 	return s.storeBatch(ctx, c, template, func(add func(batch.Input) error) error {
 		return reader.forEach(add, s.fileResolver(ctx, tenantID(c)))
 	})
@@ -103,7 +107,7 @@ func (s *Server) storeBatch(ctx context.Context, c echo.Context, b batch.Batch, 
 	}
 	if err == nil {
 		b.Total = inputs.Len()
-		err = s.submitter.SubmitBatch(ctx, &b, idempotencyKey(c))
+		err = explainMissingEnvironment(s.submitter.SubmitBatch(ctx, &b, idempotencyKey(c)))
 	}
 	if errors.Is(err, store.ErrOutcomeUnknown) {
 		return err // the batch may exist; if it does not, the janitor deletes the inputs
@@ -163,8 +167,8 @@ func (s *Server) CancelBatch(c echo.Context, batchID contract.ID) error {
 	return respondJSON(c, http.StatusAccepted, view)
 }
 
-// RetryBatch accepts a new batch of the inputs that failed or timed out, with the same version of the agent. It cannot
-// repeat missing ones.
+// RetryBatch accepts a new batch of the inputs that failed or timed out, with the same versions of the agent and the
+// environment. It cannot repeat missing ones.
 func (s *Server) RetryBatch(c echo.Context, batchID contract.ID, _ contract.RetryBatchParams) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), batchTimeout)
 	defer cancel()
@@ -176,6 +180,7 @@ func (s *Server) RetryBatch(c echo.Context, batchID contract.ID, _ contract.Retr
 		return errBatchNotFinished
 	}
 	retry := batch.Batch{AgentID: b.AgentID, AgentVersion: b.AgentVersion, RetryOf: b.ID, Webhook: b.Webhook}
+	retry.Task.Environment = b.Task.Environment
 	return s.storeBatch(ctx, c, retry, func(add func(batch.Input) error) error {
 		return s.forEachFailedInput(ctx, &b, add)
 	})
@@ -230,7 +235,7 @@ func viewBatch(b batch.Batch) contract.Batch {
 		status = contract.BatchCanceling
 	}
 	return contract.Batch{
-		Id: b.ID, AgentId: b.AgentID, AgentVersion: b.AgentVersion, RetryOf: b.RetryOf, Status: status, Total: b.Total,
+		Id: b.ID, AgentId: b.AgentID, AgentVersion: b.AgentVersion, Environment: viewEnvironmentRef(b.Task.Environment), RetryOf: b.RetryOf, Status: status, Total: b.Total,
 		CreatedAt: b.CreatedAt, FinishedAt: orZero(b.FinishedAt),
 		Urls: contract.BatchURLs{
 			Self: self, Results: self + "/results", Cancel: self + "/cancel", Retry: self + "/retry",

@@ -50,6 +50,9 @@ func (s *Server) SendMessage(c echo.Context, _ contract.SendMessageParams) error
 			return err
 		}
 	}
+	if err := checkEnvironmentID(body.EnvironmentId); err != nil {
+		return err
+	}
 	inputFiles, err := parseInputFiles(body.Files)
 	if err != nil {
 		return err
@@ -59,7 +62,7 @@ func (s *Server) SendMessage(c echo.Context, _ contract.SendMessageParams) error
 	defer cancel()
 	ch, err := s.submitter.SubmitTurn(ctx, store.TurnRequest{
 		Tenant: tenantID(c), ConversationID: body.ConversationId, AgentID: body.AgentId, AgentVersion: body.AgentVersion,
-		Message: body.Message, InputFiles: inputFiles,
+		EnvironmentID: body.EnvironmentId, Message: body.Message, InputFiles: inputFiles,
 		QueueTimeout: s.config.QueueTimeout,
 		Builder: execution.Task{
 			Runtime: s.config.DefaultRuntime, Instructions: conversation.BuilderInstructions, Schema: conversation.BuilderSchema,
@@ -67,7 +70,7 @@ func (s *Server) SendMessage(c echo.Context, _ contract.SendMessageParams) error
 		Converses: s.converses, IdempotencyKey: key,
 	})
 	if err != nil {
-		return explainMissingFiles(err, inputFiles)
+		return explainMissing(err, inputFiles)
 	}
 	return s.respondAccepted(c, ch)
 }

@@ -110,7 +110,7 @@ func (s *Server) checkWebhook(rawURL string) error {
 
 // resourceNames are the names that people use for the resources, by the prefixes of their IDs.
 var resourceNames = map[string]string{
-	id.Agent: "agent", id.APIKey: "key", id.Batch: "batch", id.Conversation: "conversation", id.Delivery: "delivery", id.File: "file", id.Execution: "execution",
+	id.Agent: "agent", id.APIKey: "key", id.Batch: "batch", id.Conversation: "conversation", id.Delivery: "delivery", id.Environment: "environment", id.File: "file", id.Execution: "execution",
 }
 
 // checkID returns a NotFoundError for a text that cannot be the ID of a resource, without a read of the store. The

@@ -120,6 +120,8 @@ func (s *Server) respondCreated(c echo.Context, created store.Created) error {
 		status, location, view = http.StatusCreated, "/files/"+created.File.ID, viewFile(*created.File)
 	case created.Agent != nil:
 		status, location, view = http.StatusCreated, "/agents/"+created.Agent.ID, s.viewAgent(*created.Agent)
+	case created.Environment != nil:
+		status, location, view = http.StatusCreated, "/environments/"+created.Environment.ID, viewEnvironment(*created.Environment)
 	default:
 		return errors.New("the record of an idempotency key says nothing of what was created")
 	}

@@ -87,11 +87,12 @@ func parseInputContent(f contract.InputFile) (input execution.InputFile, field, 
 
 const noSuchFile = "is not a file of the tenant; it may have been deleted, or have expired"
 
-// explainMissingFiles says for which input files a submission has failed. It returns other errors unchanged.
-func explainMissingFiles(err error, inputFiles []execution.InputFile) error {
+// explainMissing says which field of a submission names a file or an environment that the tenant does not have. It
+// returns other errors unchanged.
+func explainMissing(err error, inputFiles []execution.InputFile) error {
 	var missing *store.MissingFilesError
 	if !errors.As(err, &missing) {
-		return err
+		return explainMissingEnvironment(err)
 	}
 	var fieldErrors []contract.FieldError
 	for i, f := range inputFiles {

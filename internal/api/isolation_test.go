@@ -23,58 +23,65 @@ type isolationCase struct {
 
 // isolationCases has every operation of the contract, with a request that succeeds for the tenant of the resource.
 var isolationCases = map[string]isolationCase{
-	"sendMessage":            {body: `{"message":"x"}`},
-	"listConversations":      {},
-	"getConversation":        {resource: id.Conversation},
-	"deleteConversation":     {resource: id.Conversation},
-	"cancelConversation":     {resource: id.Conversation},
-	"createAgent":            {body: `{"name":"B","instructions":"C"}`},
-	"listAgents":             {},
-	"getAgent":               {resource: id.Agent},
-	"updateAgent":            {resource: id.Agent, body: `{"name":"C"}`},
-	"deleteAgent":            {resource: id.Agent},
-	"listAgentVersions":      {resource: id.Agent},
-	"getAgentVersion":        {resource: id.Agent},
-	"runAgent":               {resource: id.Agent, body: `{"input":"x"}`, header: []string{"Idempotency-Key", "k"}},
-	"submitBatch":            {resource: id.Agent, body: `"x"`, header: []string{"Content-Type", "application/jsonl"}},
-	"listBatches":            {},
-	"getBatch":               {resource: id.Batch},
-	"getBatchResults":        {resource: id.Batch, query: "?follow=true"},
-	"cancelBatch":            {resource: id.Batch},
-	"retryBatch":             {resource: id.Batch, header: []string{"Idempotency-Key", "k2"}},
-	"listExecutions":         {},
-	"getExecution":           {resource: id.Execution, query: "?wait=1s"},
-	"listAttempts":           {resource: id.Execution},
-	"getExecutionResult":     {resource: id.Execution},
-	"getExecutionFile":       {resource: id.Execution},
-	"getExecutionWorkspace":  {resource: id.Execution},
-	"getExecutionTranscript": {resource: id.Execution},
-	"getExecutionEvents":     {resource: id.Execution},
-	"getEvents":              {},
-	"cancelExecution":        {resource: id.Execution},
-	"retryExecution":         {resource: id.Execution},
-	"listDeliveries":         {},
-	"getDelivery":            {resource: id.Delivery},
-	"retryDelivery":          {resource: id.Delivery},
-	"getWebhookSecret":       {},
-	"rotateWebhookSecret":    {},
-	"uploadFile":             {body: `x`, query: "?name=b.txt"},
-	"listFiles":              {},
-	"getFile":                {resource: id.File},
-	"getFileContent":         {resource: id.File},
-	"deleteFile":             {resource: id.File},
-	"getUsage":               {query: "?groupBy=day,agent,model,kind,lane"},
-	"issueAPIKey":            {body: `{"name":"a","scopes":["read"]}`},
-	"listAPIKeys":            {},
-	"revokeAPIKey":           {resource: id.APIKey},
-	"getCaller":              {},
-	"getStatus":              {},
-	"listExecutors":          {},
-	"drainExecutor":          {resource: executorResource},
-	"resumeExecutor":         {resource: executorResource},
-	"listTenants":            {},
-	"getTenant":              {resource: tenantResource},
-	"updateTenant":           {resource: tenantResource, body: `{"paused":true}`},
+	"sendMessage":             {body: `{"message":"x"}`},
+	"listConversations":       {},
+	"getConversation":         {resource: id.Conversation},
+	"deleteConversation":      {resource: id.Conversation},
+	"cancelConversation":      {resource: id.Conversation},
+	"createAgent":             {body: `{"name":"B","instructions":"C"}`},
+	"listAgents":              {},
+	"getAgent":                {resource: id.Agent},
+	"updateAgent":             {resource: id.Agent, body: `{"name":"C"}`},
+	"deleteAgent":             {resource: id.Agent},
+	"listAgentVersions":       {resource: id.Agent},
+	"getAgentVersion":         {resource: id.Agent},
+	"createEnvironment":       {body: `{"name":"B"}`},
+	"listEnvironments":        {},
+	"getEnvironment":          {resource: id.Environment},
+	"updateEnvironment":       {resource: id.Environment, body: `{"name":"C"}`},
+	"deleteEnvironment":       {resource: id.Environment},
+	"listEnvironmentVersions": {resource: id.Environment},
+	"getEnvironmentVersion":   {resource: id.Environment},
+	"runAgent":                {resource: id.Agent, body: `{"input":"x"}`, header: []string{"Idempotency-Key", "k"}},
+	"submitBatch":             {resource: id.Agent, body: `"x"`, header: []string{"Content-Type", "application/jsonl"}},
+	"listBatches":             {},
+	"getBatch":                {resource: id.Batch},
+	"getBatchResults":         {resource: id.Batch, query: "?follow=true"},
+	"cancelBatch":             {resource: id.Batch},
+	"retryBatch":              {resource: id.Batch, header: []string{"Idempotency-Key", "k2"}},
+	"listExecutions":          {},
+	"getExecution":            {resource: id.Execution, query: "?wait=1s"},
+	"listAttempts":            {resource: id.Execution},
+	"getExecutionResult":      {resource: id.Execution},
+	"getExecutionFile":        {resource: id.Execution},
+	"getExecutionWorkspace":   {resource: id.Execution},
+	"getExecutionTranscript":  {resource: id.Execution},
+	"getExecutionEvents":      {resource: id.Execution},
+	"getEvents":               {},
+	"cancelExecution":         {resource: id.Execution},
+	"retryExecution":          {resource: id.Execution},
+	"listDeliveries":          {},
+	"getDelivery":             {resource: id.Delivery},
+	"retryDelivery":           {resource: id.Delivery},
+	"getWebhookSecret":        {},
+	"rotateWebhookSecret":     {},
+	"uploadFile":              {body: `x`, query: "?name=b.txt"},
+	"listFiles":               {},
+	"getFile":                 {resource: id.File},
+	"getFileContent":          {resource: id.File},
+	"deleteFile":              {resource: id.File},
+	"getUsage":                {query: "?groupBy=day,agent,model,kind,lane"},
+	"issueAPIKey":             {body: `{"name":"a","scopes":["read"]}`},
+	"listAPIKeys":             {},
+	"revokeAPIKey":            {resource: id.APIKey},
+	"getCaller":               {},
+	"getStatus":               {},
+	"listExecutors":           {},
+	"drainExecutor":           {resource: executorResource},
+	"resumeExecutor":          {resource: executorResource},
+	"listTenants":             {},
+	"getTenant":               {resource: tenantResource},
+	"updateTenant":            {resource: tenantResource, body: `{"paused":true}`},
 }
 
 // The resources of the operator have no prefixes.
@@ -145,6 +152,7 @@ func TestUnauthenticatedRequestsAreRejected(t *testing.T) {
 func (g apiKeyServer) createOneOfEach(t *testing.T, header []string) map[string]string {
 	t.Helper()
 	agent := call[contract.Agent](g.server, "POST /agents", http.StatusCreated, `{"name":"A","instructions":"Confidential"}`, header...)
+	environment := call[contract.Environment](g.server, "POST /environments", http.StatusCreated, `{"name":"Confidential"}`, header...)
 	run := call[contract.AcceptedExecution](g.server, "POST /agents/"+agent.Id+"/run", http.StatusAccepted, `{"input":"confidential"}`, header...)
 	message := call[contract.AcceptedExecution](g.server, "POST /api/conversation", http.StatusAccepted, `{"message":"confidential"}`, header...)
 	withWebhook := call[contract.AcceptedExecution](g.server, "POST /agents/"+agent.Id+"/run", http.StatusAccepted, `{"input":"confidential","webhook":"https://example.com/confidential"}`, header...)
@@ -155,7 +163,7 @@ func (g apiKeyServer) createOneOfEach(t *testing.T, header []string) map[string]
 	issued := call[contract.IssuedAPIKey](g.server, "POST /keys", http.StatusCreated, `{"name":"confidential","scopes":["read"]}`, header...)
 	file := call[contract.File](g.server, "POST /files?name=confidential", http.StatusCreated, `confidential`, header...)
 	return map[string]string{
-		id.File: file.Id, id.Agent: agent.Id, id.Execution: run.ExecutionId, id.Conversation: message.ConversationId, id.Batch: batch.Id, id.APIKey: issued.Key.Id,
+		id.File: file.Id, id.Environment: environment.Id, id.Agent: agent.Id, id.Execution: run.ExecutionId, id.Conversation: message.ConversationId, id.Batch: batch.Id, id.APIKey: issued.Key.Id,
 		id.Delivery: deliveries[0].Id, executorResource: "rack-7", tenantResource: "ada",
 	}
 }
@@ -190,7 +198,7 @@ func TestOtherTenantResourceIsNotFound(t *testing.T) {
 func (g apiKeyServer) readAllLists(header []string) string {
 	g.t.Helper()
 	var all strings.Builder
-	for _, list := range []string{"/agents", "/executions", "/api/conversations", "/batches", "/files", "/keys", "/webhooks/deliveries", "/webhooks/secret"} {
+	for _, list := range []string{"/agents", "/environments", "/executions", "/api/conversations", "/batches", "/files", "/keys", "/webhooks/deliveries", "/webhooks/secret"} {
 		got := g.do(http.MethodGet, list, "", header...)
 		require.Equal(g.t, http.StatusOK, got.StatusCode)
 		all.Write(got.body)

@@ -41,8 +41,8 @@ var problemTable = []problemRow{
 	{http.StatusConflict, contract.ProblemAPIKeysDisabled, forError(errAPIKeysDisabled,
 		"API keys are disabled on this server. AIRLOCK_AUTH_MODE=keys enables them.")},
 	{http.StatusConflict, contract.ProblemVersionConflict, forType(func(e *versionConflictError) problem {
-		return problem{Detail: fmt.Sprintf("The agent has version %d; this change is based on version %d. Read the agent and change it again.",
-			e.newest, e.expected)}
+		return problem{Detail: fmt.Sprintf("The %s has version %d; this change is based on version %d. Read the %s and change it again.",
+			e.resource, e.newest, e.expected, e.resource)}
 	})},
 	{http.StatusConflict, contract.ProblemBatchNotFinished, forError(errBatchNotFinished,
 		"The batch has not finished. Wait for its end, or cancel it.")},

@@ -30,6 +30,7 @@ import (
 	"github.com/airlock-run/airlock/internal/api/ratelimit"
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/apikey"
+	"github.com/airlock-run/airlock/internal/domain/environment"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/domain/tenant"
 	"github.com/airlock-run/airlock/internal/livesteps"
@@ -48,6 +49,7 @@ type Stores struct {
 	Batches       BatchStore
 	Conversations ConversationStore
 	Deliveries    DeliveryStore
+	Environments  EnvironmentStore
 	Executions    ExecutionStore
 	Files         FileStore
 	Fleet         FleetStore
@@ -60,7 +62,7 @@ type Stores struct {
 // StoresOf returns the one store as all of the Stores.
 func StoresOf(s *store.Store) Stores {
 	return Stores{
-		Agents: s, APIKeys: s, Batches: s, Conversations: s, Deliveries: s, Executions: s, Files: s, Fleet: s, Idempotency: s, Tenants: s, Usage: s,
+		Agents: s, APIKeys: s, Batches: s, Conversations: s, Deliveries: s, Environments: s, Executions: s, Files: s, Fleet: s, Idempotency: s, Tenants: s, Usage: s,
 		Clock: s,
 	}
 }
@@ -101,6 +103,7 @@ type Config struct {
 	FileRetention  time.Duration                 // of uploaded files; 0: they never expire
 	Origins        []string                      // origins of web pages that may call the API (CORS)
 	APIKeyPepper   *apikey.Pepper                // of the API keys that are issued; nil: API keys are disabled
+	EgressHosts    environment.Rules             // the hosts that environments may ask for
 	WebhookGuard   netguard.Guard                // says which addresses a webhook may have
 	PromptRules    promptrules.Rules
 	Limits         Limits

@@ -20,7 +20,7 @@ func viewExecution(e execution.Execution) contract.Execution {
 	v := contract.Execution{
 		Id: e.ID, Kind: contract.Kind(e.Kind), Status: contract.Status(e.Status),
 		AgentId: e.AgentID, AgentVersion: e.AgentVersion, ConversationId: e.ConversationID, BatchId: e.BatchID, RetryOf: e.RetryOf,
-		Runtime: e.Task.Runtime, Model: e.Task.Model, Input: e.Task.Input, Timeout: e.Timeout.String(), StartDeadline: e.StartDeadline(),
+		Environment: viewEnvironmentRef(e.Task.Environment), Runtime: e.Task.Runtime, Model: e.Task.Model, Input: e.Task.Input, Timeout: e.Timeout.String(), StartDeadline: e.StartDeadline(),
 		Labels: viewLabels(e.Labels), Attempt: e.Attempt, CancelRequested: e.CancelRequested,
 		Error: viewFailure(e.Failure), Usage: viewUsage(e.Usage),
 		CreatedAt: e.CreatedAt, StartedAt: orZero(e.StartedAt), FinishedAt: orZero(e.FinishedAt),
@@ -162,10 +162,10 @@ func (s *Server) viewAgent(a agent.Agent) contract.Agent {
 	v := contract.Agent{
 		Id: a.ID, Version: max(a.Version, 1), HasSettings: a.HasSettings, Name: a.Name, Description: a.Description, Instructions: a.Instructions,
 		Runtime: a.Runtime, Model: a.Model, Timeout: a.Timeout.String(), Conversations: s.converses(a.Runtime),
-		Budget:      contract.Budget{MaxTokens: a.Budget.MaxTokens, MaxCostUsd: a.Budget.MaxCostUSD},
-		DailyBudget: contract.DailyBudget{Usd: a.DailyBudget.USD, SoftUsd: a.DailyBudget.SoftUSD},
-		Retry:       contract.RetryPolicy{MaxAttempts: a.RetryPolicy.MaxAttempts},
-		CreatedAt:   a.CreatedAt, UpdatedAt: a.UpdatedAt, TranscriptRetention: viewOptionalDuration(a.TranscriptRetention),
+		Budget:        contract.Budget{MaxTokens: a.Budget.MaxTokens, MaxCostUsd: a.Budget.MaxCostUSD},
+		DailyBudget:   contract.DailyBudget{Usd: a.DailyBudget.USD, SoftUsd: a.DailyBudget.SoftUSD},
+		Retry:         contract.RetryPolicy{MaxAttempts: a.RetryPolicy.MaxAttempts},
+		EnvironmentId: a.EnvironmentID, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt, TranscriptRetention: viewOptionalDuration(a.TranscriptRetention),
 	}
 	addSettings(&v, a.Settings)
 	return v

@@ -86,11 +86,11 @@ func (s *Store) EnvironmentVersion(ctx context.Context, tenant, environmentID st
 
 // EnvironmentVersions returns at most limit versions of an environment, the newest first: those before a version, or
 // the newest if that is 0.
-func (s *Store) EnvironmentVersions(ctx context.Context, tenant, environmentID string, before, limit int) ([]environment.VersionInfo, error) {
+func (s *Store) EnvironmentVersions(ctx context.Context, tenant, environmentID string, before, limit int) ([]agent.VersionInfo, error) {
 	if _, err := s.Environment(ctx, tenant, environmentID); err != nil {
 		return nil, err
 	}
-	return list[environment.VersionInfo](ctx, versionsBefore(s.environmentVersions(tenant, environmentID), before, limit))
+	return list[agent.VersionInfo](ctx, versionsBefore(s.environmentVersions(tenant, environmentID), before, limit))
 }
 
 // ExpiredEnvironments finds environments that were deleted before a time. Their versions belong to them. Delete keeps

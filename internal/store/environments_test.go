@@ -54,7 +54,7 @@ func TestEnvironmentsHaveVersions(t *testing.T) {
 	require.Equal(t, second, got)
 	versions, err := f.EnvironmentVersions(t.Context(), ada, first.ID, 0, 10)
 	require.NoError(t, err)
-	require.Equal(t, []environment.VersionInfo{
+	require.Equal(t, []agent.VersionInfo{
 		{Version: 2, Changed: []string{"network"}, UpdatedAt: second.UpdatedAt}, {Version: 1, UpdatedAt: first.UpdatedAt},
 	}, versions)
 	other := f.createEnvironment(t, ada)

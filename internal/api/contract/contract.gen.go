@@ -138,6 +138,13 @@ const (
 	User      MessageRole = "user"
 )
 
+// Defines values for NetworkMode.
+const (
+	NetworkLimited NetworkMode = "limited"
+	NetworkNone    NetworkMode = "none"
+	NetworkOpen    NetworkMode = "open"
+)
+
 // Defines values for ProblemCode.
 const (
 	ProblemAPIKeysDisabled      ProblemCode = "api_keys_disabled"
@@ -263,6 +270,9 @@ type Agent struct {
 	// Env Variables of the agent and of the programs that it starts, at most 64. They are not secret: everybody who can
 	// read the agent can read them. Names such as `PATH`, `LD_…`, `ANTHROPIC_…` and `AIRLOCK_…` are reserved
 	Env Env `json:"env,omitempty,omitzero"`
+
+	// EnvironmentId The environment of its executions
+	EnvironmentId string `json:"environmentId,omitempty,omitzero"`
 
 	// HasSettings The agent has one of the following fields; they are absent in lists
 	HasSettings  bool   `json:"hasSettings,omitempty,omitzero"`
@@ -402,11 +412,14 @@ type Batch struct {
 	AgentId string `json:"agentId"`
 
 	// AgentVersion The version of the agent that all executions use
-	AgentVersion int           `json:"agentVersion,omitempty,omitzero"`
-	CreatedAt    time.Time     `json:"createdAt"`
-	FinishedAt   time.Time     `json:"finishedAt,omitempty,omitzero"`
-	Id           string        `json:"id"`
-	Progress     BatchProgress `json:"progress,omitempty,omitzero"`
+	AgentVersion int       `json:"agentVersion,omitempty,omitzero"`
+	CreatedAt    time.Time `json:"createdAt"`
+
+	// Environment The environment and its version that are used; absent if there is none
+	Environment EnvironmentRef `json:"environment,omitempty,omitzero"`
+	FinishedAt  time.Time      `json:"finishedAt,omitempty,omitzero"`
+	Id          string         `json:"id"`
+	Progress    BatchProgress  `json:"progress,omitempty,omitzero"`
 
 	// RetryOf The batch whose failed inputs this batch runs again
 	RetryOf string      `json:"retryOf,omitempty,omitzero"`
@@ -612,6 +625,9 @@ type CreateAgent struct {
 	// read the agent can read them. Names such as `PATH`, `LD_…`, `ANTHROPIC_…` and `AIRLOCK_…` are reserved
 	Env Env `json:"env,omitempty,omitzero"`
 
+	// EnvironmentId The environment of its executions; default: none
+	EnvironmentId string `json:"environmentId,omitempty,omitzero"`
+
 	// Instructions At most 32 KiB
 	Instructions string `json:"instructions"`
 
@@ -660,6 +676,22 @@ type CreateAgent struct {
 	//
 	// Examples: 72h
 	TranscriptRetention TranscriptRetention `json:"transcriptRetention,omitempty,omitzero"`
+}
+
+// CreateEnvironment defines model for CreateEnvironment.
+type CreateEnvironment struct {
+	// Description At most 2000 bytes
+	Description string `json:"description,omitempty,omitzero"`
+
+	// Name At most 200 bytes
+	Name string `json:"name"`
+
+	// Network What a sandbox can reach, besides its model; none by default
+	Network Network `json:"network,omitempty,omitzero"`
+
+	// Variables Variables of the agent and of the programs that it starts, at most 64 and 64 KiB. They are not secret: everybody
+	// who can read the environment can read them. The agent's own `env` comes before them. The same names are reserved
+	Variables Variables `json:"variables,omitempty,omitzero"`
 }
 
 // DailyBudget What all executions of an agent together may cost on a day of UTC
@@ -729,6 +761,65 @@ type Effort string
 // read the agent can read them. Names such as `PATH`, `LD_…`, `ANTHROPIC_…` and `AIRLOCK_…` are reserved
 type Env map[string]string
 
+// Environment defines model for Environment.
+type Environment struct {
+	CreatedAt   time.Time `json:"createdAt"`
+	Description string    `json:"description,omitempty,omitzero"`
+	Id          string    `json:"id"`
+	Name        string    `json:"name"`
+
+	// Network What a sandbox can reach, besides its model; none by default
+	Network Network `json:"network"`
+
+	// UpdatedAt When the version was made
+	UpdatedAt time.Time `json:"updatedAt"`
+
+	// Variables Variables of the agent and of the programs that it starts, at most 64 and 64 KiB. They are not secret: everybody
+	// who can read the environment can read them. The agent's own `env` comes before them. The same names are reserved
+	Variables Variables `json:"variables,omitempty,omitzero"`
+
+	// Version Counts the changes; 1 is the environment as it was created
+	Version int `json:"version"`
+}
+
+// EnvironmentID The environment to use, in its newest version; default: the agent's
+type EnvironmentID = string
+
+// EnvironmentList defines model for EnvironmentList.
+type EnvironmentList struct {
+	Environments []Environment `json:"environments"`
+
+	// NextCursor The `cursor` of the next page; absent on the last page
+	NextCursor NextCursor `json:"nextCursor,omitempty,omitzero"`
+}
+
+// EnvironmentRef The environment and its version that are used; absent if there is none
+type EnvironmentRef struct {
+	Id      string `json:"id"`
+	Version int    `json:"version"`
+}
+
+// EnvironmentVersion defines model for EnvironmentVersion.
+type EnvironmentVersion struct {
+	// Changed The fields that differ from the version before; absent for the first version
+	Changed   []string               `json:"changed,omitempty,omitzero"`
+	CreatedAt time.Time              `json:"createdAt"`
+	Urls      EnvironmentVersionURLs `json:"urls"`
+	Version   int                    `json:"version"`
+}
+
+// EnvironmentVersionURLs defines model for EnvironmentVersion.urls.
+type EnvironmentVersionURLs struct {
+	Self string `json:"self"`
+}
+
+// EnvironmentVersionList defines model for EnvironmentVersionList.
+type EnvironmentVersionList struct {
+	// NextCursor The `cursor` of the next page; absent on the last page
+	NextCursor NextCursor           `json:"nextCursor,omitempty,omitzero"`
+	Versions   []EnvironmentVersion `json:"versions"`
+}
+
 // Execution defines model for Execution.
 type Execution struct {
 	AgentId string `json:"agentId,omitempty,omitzero"`
@@ -742,7 +833,10 @@ type Execution struct {
 	CancelRequested bool      `json:"cancelRequested,omitempty,omitzero"`
 	ConversationId  string    `json:"conversationId,omitempty,omitzero"`
 	CreatedAt       time.Time `json:"createdAt"`
-	Error           Failure   `json:"error,omitempty,omitzero"`
+
+	// Environment The environment and its version that are used; absent if there is none
+	Environment EnvironmentRef `json:"environment,omitempty,omitzero"`
+	Error       Failure        `json:"error,omitempty,omitzero"`
 
 	// Files The output files of the job; absent in lists
 	Files      []OutputFile `json:"files,omitempty,omitzero"`
@@ -946,6 +1040,9 @@ type Health struct {
 // HealthStatus defines model for Health.Status.
 type HealthStatus string
 
+// HostPattern Examples: api.example.com, *.example.org:8443
+type HostPattern = string
+
 // InputFile It has either `content` or `fileId`
 type InputFile struct {
 	Content *string `json:"content,omitempty"`
@@ -1077,6 +1174,23 @@ type Message struct {
 // MessageRole defines model for Message.Role.
 type MessageRole string
 
+// Network What a sandbox can reach, besides its model; none by default
+type Network struct {
+	// Hosts Names of hosts. `*.example.org` means all names below `example.org`. Without a port they mean 443 and 80
+	Hosts []HostPattern `json:"hosts,omitempty,omitzero"`
+
+	// Mode `none`: no network. `limited`: `hosts`, and with `packages` the usual registries. `open`: any public host on the
+	// ports 443 and 80, and `hosts`
+	Mode NetworkMode `json:"mode"`
+
+	// Packages The usual registries: npm, PyPI, crates.io, Go, Maven Central, RubyGems, Debian, Ubuntu, Alpine, and GitHub
+	Packages bool `json:"packages,omitempty,omitzero"`
+}
+
+// NetworkMode `none`: no network. `limited`: `hosts`, and with `packages` the usual registries. `open`: any public host on the
+// ports 443 and 80, and `hosts`
+type NetworkMode string
+
 // NextCursor The `cursor` of the next page; absent on the last page
 type NextCursor = string
 
@@ -1169,6 +1283,9 @@ type RunAgent struct {
 	// AgentVersion The version of the agent to use; default: the newest
 	AgentVersion AgentVersionNumber `json:"agentVersion,omitempty,omitzero"`
 
+	// EnvironmentId The environment to use, in its newest version; default: the agent's
+	EnvironmentId EnvironmentID `json:"environmentId,omitempty,omitzero"`
+
 	// Files Input files, which lie in the agent's working folder. Those with `content` have at most 768 KiB together with
 	// their paths; larger ones are uploaded (`POST /files`) and named by `fileId`
 	Files InputFiles `json:"files,omitempty,omitzero"`
@@ -1211,6 +1328,9 @@ type SendMessage struct {
 
 	// ConversationId The conversation to continue
 	ConversationId string `json:"conversationId,omitempty,omitzero"`
+
+	// EnvironmentId The environment to use, in its newest version; default: the agent's
+	EnvironmentId EnvironmentID `json:"environmentId,omitempty,omitzero"`
 
 	// Files Input files, which lie in the agent's working folder. Those with `content` have at most 768 KiB together with
 	// their paths; larger ones are uploaded (`POST /files`) and named by `fileId`
@@ -1442,7 +1562,8 @@ type UpdateAgent struct {
 	Effort      string `json:"effort,omitempty,omitzero"`
 
 	// Env The patch is applied to each variable; `null` removes it
-	Env map[string]*string `json:"env,omitempty,omitzero"`
+	Env           map[string]*string `json:"env,omitempty,omitzero"`
+	EnvironmentId string             `json:"environmentId,omitempty,omitzero"`
 
 	// Instructions At most 32 KiB
 	Instructions string `json:"instructions,omitempty,omitzero"`
@@ -1493,6 +1614,31 @@ type RetryPolicyPatch struct {
 type ToolsPatch struct {
 	Allowed []ToolRule `json:"allowed,omitempty,omitzero"`
 	Denied  []ToolRule `json:"denied,omitempty,omitzero"`
+}
+
+// UpdateEnvironment defines model for UpdateEnvironment.
+type UpdateEnvironment struct {
+	// Description At most 2000 bytes
+	Description string `json:"description,omitempty,omitzero"`
+
+	// Name At most 200 bytes
+	Name string `json:"name,omitempty,omitzero"`
+
+	// Network The patch is applied to each member; `null` means no network
+	Network *NetworkPatch `json:"network,omitempty"`
+
+	// Variables The patch is applied to each variable; `null` removes it
+	Variables map[string]*string `json:"variables,omitempty,omitzero"`
+
+	// Version The version that is changed; 409 if the environment has a newer one. Default: the newest
+	Version int `json:"version,omitempty,omitzero"`
+}
+
+// NetworkPatch The patch is applied to each member; `null` means no network
+type NetworkPatch struct {
+	Hosts    []HostPattern `json:"hosts,omitempty,omitzero"`
+	Mode     string        `json:"mode,omitempty,omitzero"`
+	Packages bool          `json:"packages,omitempty,omitzero"`
 }
 
 // UpdateTenant defines model for UpdateTenant.
@@ -1572,6 +1718,10 @@ type UsageRow struct {
 	// Model The model that ran. Absent: none was chosen, and none ran
 	Model string `json:"model,omitempty,omitzero"`
 }
+
+// Variables Variables of the agent and of the programs that it starts, at most 64 and 64 KiB. They are not secret: everybody
+// who can read the environment can read them. The agent's own `env` comes before them. The same names are reserved
+type Variables map[string]string
 
 // WaitingFor What a queued execution waits for besides a free slot. `executor`: no living executor can start its runtime. `budget`: its agent has used up its daily budget, and the execution waits for the next day.
 type WaitingFor string
@@ -1672,8 +1822,9 @@ type GetAgentParams struct {
 
 // SubmitBatchParams defines parameters for SubmitBatch.
 type SubmitBatchParams struct {
-	Webhook      Webhook            `form:"webhook,omitempty" json:"webhook,omitempty,omitzero"`
-	AgentVersion AgentVersionNumber `form:"agentVersion,omitempty" json:"agentVersion,omitempty,omitzero"`
+	Webhook       Webhook            `form:"webhook,omitempty" json:"webhook,omitempty,omitzero"`
+	AgentVersion  AgentVersionNumber `form:"agentVersion,omitempty" json:"agentVersion,omitempty,omitzero"`
+	EnvironmentId EnvironmentID      `form:"environmentId,omitempty" json:"environmentId,omitempty,omitzero"`
 
 	// IdempotencyKey A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
 	// same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
@@ -1763,6 +1914,44 @@ type RetryBatchParams struct {
 	// same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
 	// 422
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// ListEnvironmentsParams defines parameters for ListEnvironments.
+type ListEnvironmentsParams struct {
+	// Limit Maximum number of items on the page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
+// CreateEnvironmentParams defines parameters for CreateEnvironment.
+type CreateEnvironmentParams struct {
+	// IdempotencyKey A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
+	// same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
+	// 422
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// GetEnvironmentParams defines parameters for GetEnvironment.
+type GetEnvironmentParams struct {
+	// IfNoneMatch `ETag` of a response that the client has; 304 if it is still current
+	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
+}
+
+// ListEnvironmentVersionsParams defines parameters for ListEnvironmentVersions.
+type ListEnvironmentVersionsParams struct {
+	// Limit Maximum number of items on the page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor `nextCursor` of the previous page. A cursor is valid for the same list with the same filters
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
+// GetEnvironmentVersionParams defines parameters for GetEnvironmentVersion.
+type GetEnvironmentVersionParams struct {
+	// IfNoneMatch `ETag` of a response that the client has; 304 if it is still current
+	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty,omitzero"`
 }
 
 // GetEventsParams defines parameters for GetEvents.
@@ -1910,6 +2099,15 @@ type RunAgentJSONRequestBody = RunAgent
 // SendMessageJSONRequestBody defines body for SendMessage for application/json ContentType.
 type SendMessageJSONRequestBody = SendMessage
 
+// CreateEnvironmentJSONRequestBody defines body for CreateEnvironment for application/json ContentType.
+type CreateEnvironmentJSONRequestBody = CreateEnvironment
+
+// UpdateEnvironmentJSONRequestBody defines body for UpdateEnvironment for application/json ContentType.
+type UpdateEnvironmentJSONRequestBody = UpdateEnvironment
+
+// UpdateEnvironmentApplicationMergePatchPlusJSONRequestBody defines body for UpdateEnvironment for application/merge-patch+json ContentType.
+type UpdateEnvironmentApplicationMergePatchPlusJSONRequestBody = UpdateEnvironment
+
 // IssueAPIKeyJSONRequestBody defines body for IssueAPIKey for application/json ContentType.
 type IssueAPIKeyJSONRequestBody = IssueAPIKey
 
@@ -1984,6 +2182,27 @@ type ServerInterface interface {
 	// Docs This document as a page
 	// (GET /docs)
 	Docs(ctx echo.Context) error
+	// ListEnvironments List environments, newest first
+	// (GET /environments)
+	ListEnvironments(ctx echo.Context, params ListEnvironmentsParams) error
+	// CreateEnvironment Create an environment
+	// (POST /environments)
+	CreateEnvironment(ctx echo.Context, params CreateEnvironmentParams) error
+	// DeleteEnvironment Delete an environment
+	// (DELETE /environments/{id})
+	DeleteEnvironment(ctx echo.Context, id ID) error
+	// GetEnvironment Get an environment
+	// (GET /environments/{id})
+	GetEnvironment(ctx echo.Context, id ID, params GetEnvironmentParams) error
+	// UpdateEnvironment Change an environment
+	// (PATCH /environments/{id})
+	UpdateEnvironment(ctx echo.Context, id ID) error
+	// ListEnvironmentVersions List the versions of an environment, newest first
+	// (GET /environments/{id}/versions)
+	ListEnvironmentVersions(ctx echo.Context, id ID, params ListEnvironmentVersionsParams) error
+	// GetEnvironmentVersion Get an environment as it was in one of its versions
+	// (GET /environments/{id}/versions/{version})
+	GetEnvironmentVersion(ctx echo.Context, id ID, version string, params GetEnvironmentVersionParams) error
 	// GetEvents Follow the changes of all executions, by server-sent events
 	// (GET /events)
 	GetEvents(ctx echo.Context, params GetEventsParams) error
@@ -2258,6 +2477,13 @@ func (w *ServerInterfaceWrapper) SubmitBatch(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "agentVersion", ctx.QueryParams(), &params.AgentVersion, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter agentVersion: %s", err))
+	}
+
+	// ------------- Optional query parameter "environmentId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "environmentId", ctx.QueryParams(), &params.EnvironmentId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter environmentId: %s", err))
 	}
 
 	headers := ctx.Request().Header
@@ -2680,6 +2906,204 @@ func (w *ServerInterfaceWrapper) Docs(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Docs(ctx)
+	return err
+}
+
+// ListEnvironments converts echo context to params.
+func (w *ServerInterfaceWrapper) ListEnvironments(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListEnvironmentsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListEnvironments(ctx, params)
+	return err
+}
+
+// CreateEnvironment converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateEnvironment(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateEnvironmentParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateEnvironment(ctx, params)
+	return err
+}
+
+// DeleteEnvironment converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteEnvironment(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteEnvironment(ctx, id)
+	return err
+}
+
+// GetEnvironment converts echo context to params.
+func (w *ServerInterfaceWrapper) GetEnvironment(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetEnvironmentParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = IfNoneMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetEnvironment(ctx, id, params)
+	return err
+}
+
+// UpdateEnvironment converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateEnvironment(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateEnvironment(ctx, id)
+	return err
+}
+
+// ListEnvironmentVersions converts echo context to params.
+func (w *ServerInterfaceWrapper) ListEnvironmentVersions(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListEnvironmentVersionsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListEnvironmentVersions(ctx, id, params)
+	return err
+}
+
+// GetEnvironmentVersion converts echo context to params.
+func (w *ServerInterfaceWrapper) GetEnvironmentVersion(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "version" -------------
+	var version string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "version", ctx.Param("version"), &version, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter version: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetEnvironmentVersionParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = IfNoneMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetEnvironmentVersion(ctx, id, version, params)
 	return err
 }
 
@@ -3535,6 +3959,13 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/agents/:id/versions/:version", wrapper.GetAgentVersion, options.OperationMiddlewares["getAgentVersion"]...)
 	router.POST(options.BaseURL+"/agents/:id/run", wrapper.RunAgent, options.OperationMiddlewares["runAgent"]...)
 	router.POST(options.BaseURL+"/agents/:id/batches", wrapper.SubmitBatch, options.OperationMiddlewares["submitBatch"]...)
+	router.GET(options.BaseURL+"/environments", wrapper.ListEnvironments, options.OperationMiddlewares["listEnvironments"]...)
+	router.POST(options.BaseURL+"/environments", wrapper.CreateEnvironment, options.OperationMiddlewares["createEnvironment"]...)
+	router.DELETE(options.BaseURL+"/environments/:id", wrapper.DeleteEnvironment, options.OperationMiddlewares["deleteEnvironment"]...)
+	router.GET(options.BaseURL+"/environments/:id", wrapper.GetEnvironment, options.OperationMiddlewares["getEnvironment"]...)
+	router.PATCH(options.BaseURL+"/environments/:id", wrapper.UpdateEnvironment, options.OperationMiddlewares["updateEnvironment"]...)
+	router.GET(options.BaseURL+"/environments/:id/versions", wrapper.ListEnvironmentVersions, options.OperationMiddlewares["listEnvironmentVersions"]...)
+	router.GET(options.BaseURL+"/environments/:id/versions/:version", wrapper.GetEnvironmentVersion, options.OperationMiddlewares["getEnvironmentVersion"]...)
 	router.GET(options.BaseURL+"/batches", wrapper.ListBatches, options.OperationMiddlewares["listBatches"]...)
 	router.GET(options.BaseURL+"/batches/:id", wrapper.GetBatch, options.OperationMiddlewares["getBatch"]...)
 	router.GET(options.BaseURL+"/batches/:id/results", wrapper.GetBatchResults, options.OperationMiddlewares["getBatchResults"]...)

@@ -81,7 +81,7 @@ func Run(ctx context.Context, s Settings, log *zap.Logger, onListening func(net.
 		Watch: watch.New(b.Store, processID, log.Named("watch")), LiveSteps: livesteps.NewFollower(b.Store, log.Named("livesteps")),
 		Version: config.Version, Runtimes: s.runtimes, Capabilities: s.capabilities, DefaultRuntime: s.DefaultRuntime, Origins: s.CORSAllowedOrigins,
 		QueueTimeout: s.QueueTimeout, FileRetention: s.FileRetention, WebUI: web.Handler(web.Page()), Artifacts: b.Blobs,
-		DrainDelay: s.ShutdownDrainPeriod, WebhookGuard: netguard.Guard{Allow: s.WebhookPrivateNetworks},
+		DrainDelay: s.ShutdownDrainPeriod, WebhookGuard: netguard.Guard{Allow: s.WebhookPrivateNetworks}, EgressHosts: s.EgressHosts,
 		Auth: authenticator, OperatorKey: s.operatorKey, APIKeyPepper: s.pepper, Limits: newLimits(s.API), PromptRules: s.promptRules, Tracer: tracer,
 		TenantDefaults: s.TenantLimits.Defaults(),
 	}

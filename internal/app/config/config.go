@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
+
+	"github.com/airlock-run/airlock/internal/domain/environment"
 )
 
 // Version of this build; the linker sets it (see Makefile).
@@ -54,6 +56,10 @@ type Common struct {
 	// WebhookPrivateNetworks are the networks (CIDR), besides the public ones, that webhooks may be sent to. If there
 	// is one, unencrypted http is allowed, too. Default: none; loopback with airlock dev.
 	WebhookPrivateNetworks []netip.Prefix `env:"AIRLOCK_WEBHOOK_ALLOW_PRIVATE"`
+	// EgressHosts are the hosts that environments may allow their sandboxes to reach, "api.example.com,*.example.org:8443":
+	// see docs/environments.md. A single * means every public host. Default: none; with airlock dev the usual registries
+	// of packages and hosts of repositories.
+	EgressHosts environment.Rules `env:"AIRLOCK_EGRESS_HOSTS"`
 	// MetricsListenAddr is a separate address for /metrics, host:port. Everybody who reaches it can read the metrics;
 	// they name no tenant. Default: the API serves them on ListenAddr, an executor serves none.
 	MetricsListenAddr string `env:"AIRLOCK_METRICS_LISTEN_ADDR"`

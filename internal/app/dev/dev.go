@@ -22,6 +22,7 @@ import (
 	"github.com/airlock-run/airlock/internal/app/apiserver"
 	"github.com/airlock-run/airlock/internal/app/config"
 	"github.com/airlock-run/airlock/internal/app/executorservice"
+	"github.com/airlock-run/airlock/internal/domain/environment"
 	"github.com/airlock-run/airlock/internal/store"
 )
 
@@ -68,6 +69,9 @@ func Load() (Config, error) {
 	}
 	if len(api.WebhookPrivateNetworks) == 0 {
 		api.WebhookPrivateNetworks, executor.WebhookPrivateNetworks = loopbackNetworks, loopbackNetworks
+	}
+	if api.EgressHosts.Empty() {
+		api.EgressHosts, executor.EgressHosts = environment.DevCeiling(), environment.DevCeiling()
 	}
 	executor.MetricsListenAddr = ""          // the API serves the metrics of this process
 	executor.StepsListenAddr = "127.0.0.1:0" // the API is in this process

@@ -12,7 +12,7 @@ type Version struct {
 	Changed []string `firestore:"changed,omitempty"`
 }
 
-// VersionInfo is an entry of the list of versions.
+// VersionInfo is an entry of the list of versions of an agent or an environment.
 type VersionInfo struct {
 	Version   int       `firestore:"version"`
 	Changed   []string  `firestore:"changed"`

@@ -50,13 +50,6 @@ type Version struct {
 	Changed []string `firestore:"changed,omitempty"`
 }
 
-// VersionInfo is an entry of the list of versions.
-type VersionInfo struct {
-	Version   int       `firestore:"version"`
-	Changed   []string  `firestore:"changed"`
-	UpdatedAt time.Time `firestore:"updatedAt"`
-}
-
 // Changes returns the names of the fields, as the API has them, in which two states of an environment differ.
 func Changes(before, after Environment) []string {
 	var changed []string

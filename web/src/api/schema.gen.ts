@@ -329,6 +329,98 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/environments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List environments, newest first */
+        get: operations["listEnvironments"];
+        put?: never;
+        /**
+         * Create an environment
+         * @description An environment says what the sandboxes of executions may reach, and which variables they have. It cannot ask for
+         *     more hosts than the operator allows (`AIRLOCK_EGRESS_HOSTS`).
+         */
+        post: operations["createEnvironment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        /** Get an environment */
+        get: operations["getEnvironment"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete an environment
+         * @description Executions that were accepted before still run in it. Work of agents that name it is refused until they name
+         *     another.
+         */
+        delete: operations["deleteEnvironment"];
+        options?: never;
+        head?: never;
+        /**
+         * Change an environment
+         * @description The body is a JSON Merge Patch (RFC 7396): absent fields stay as they are, `null` resets a field to its
+         *     default. Lists are replaced as a whole. A change makes a new version; a patch that changes nothing makes none.
+         *     With `version`, the change applies only to that version: 409 if there is a newer one. Executions that were
+         *     accepted before use the environment as it was then.
+         */
+        patch: operations["updateEnvironment"];
+        trace?: never;
+    };
+    "/environments/{id}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        /** List the versions of an environment, newest first */
+        get: operations["listEnvironmentVersions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{id}/versions/{version}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+                version: string;
+            };
+            cookie?: never;
+        };
+        /** Get an environment as it was in one of its versions */
+        get: operations["getEnvironmentVersion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/batches": {
         parameters: {
             query?: never;
@@ -1081,6 +1173,7 @@ export interface components {
             /** @description The agent to start a conversation with */
             agentId?: string;
             agentVersion?: components["schemas"]["AgentVersionNumber"];
+            environmentId?: components["schemas"]["EnvironmentID"];
             files?: components["schemas"]["InputFiles"];
         };
         CreateAgent: {
@@ -1103,6 +1196,8 @@ export interface components {
             dailyBudget?: components["schemas"]["DailyBudget"];
             retry?: components["schemas"]["RetryPolicy"];
             transcriptRetention?: components["schemas"]["TranscriptRetention"];
+            /** @description The environment of its executions; default: none */
+            environmentId?: string;
             schema?: components["schemas"]["AnswerSchema"];
             maxTurns?: components["schemas"]["MaxTurns"];
             effort?: components["schemas"]["Effort"];
@@ -1139,6 +1234,7 @@ export interface components {
                 maxAttempts?: number | null;
             } | null;
             transcriptRetention?: string | null;
+            environmentId?: string | null;
             /** @description Replaces the schema */
             schema?: {
                 [key: string]: unknown;
@@ -1268,6 +1364,100 @@ export interface components {
             versions: components["schemas"]["AgentVersion"][];
             nextCursor?: components["schemas"]["NextCursor"];
         };
+        /** @description The environment to use, in its newest version; default: the agent's */
+        EnvironmentID: string;
+        /** @description The environment and its version that are used; absent if there is none */
+        EnvironmentRef: {
+            id: string;
+            version: number;
+        };
+        /**
+         * @description `none`: no network. `limited`: `hosts`, and with `packages` the usual registries. `open`: any public host on the
+         *     ports 443 and 80, and `hosts`
+         * @enum {string}
+         */
+        NetworkMode: "none" | "limited" | "open";
+        /** @description What a sandbox can reach, besides its model; none by default */
+        Network: {
+            mode: components["schemas"]["NetworkMode"];
+            /** @description Names of hosts. `*.example.org` means all names below `example.org`. Without a port they mean 443 and 80 */
+            hosts?: components["schemas"]["HostPattern"][];
+            /** @description The usual registries: npm, PyPI, crates.io, Go, Maven Central, RubyGems, Debian, Ubuntu, Alpine, and GitHub */
+            packages?: boolean;
+        };
+        /**
+         * @example api.example.com
+         * @example *.example.org:8443
+         */
+        HostPattern: string;
+        /**
+         * @description Variables of the agent and of the programs that it starts, at most 64 and 64 KiB. They are not secret: everybody
+         *     who can read the environment can read them. The agent's own `env` comes before them. The same names are reserved
+         */
+        Variables: {
+            [key: string]: string;
+        };
+        CreateEnvironment: {
+            /** @description At most 200 bytes */
+            name: string;
+            /** @description At most 2000 bytes */
+            description?: string;
+            network?: components["schemas"]["Network"];
+            variables?: components["schemas"]["Variables"];
+        };
+        UpdateEnvironment: {
+            /** @description At most 200 bytes */
+            name?: string;
+            /** @description At most 2000 bytes */
+            description?: string | null;
+            /** @description The patch is applied to each member; `null` means no network */
+            network?: {
+                /** @enum {string} */
+                mode?: "none" | "limited" | "open";
+                hosts?: components["schemas"]["HostPattern"][] | null;
+                packages?: boolean | null;
+            } | null;
+            /** @description The patch is applied to each variable; `null` removes it */
+            variables?: {
+                [key: string]: string | null;
+            } | null;
+            /** @description The version that is changed; 409 if the environment has a newer one. Default: the newest */
+            version?: number;
+        };
+        Environment: {
+            id: string;
+            /** @description Counts the changes; 1 is the environment as it was created */
+            version: number;
+            name: string;
+            description?: string;
+            network: components["schemas"]["Network"];
+            variables?: components["schemas"]["Variables"];
+            /** Format: date-time */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description When the version was made
+             */
+            updatedAt: string;
+        };
+        EnvironmentList: {
+            environments: components["schemas"]["Environment"][];
+            nextCursor?: components["schemas"]["NextCursor"];
+        };
+        EnvironmentVersion: {
+            version: number;
+            /** @description The fields that differ from the version before; absent for the first version */
+            changed?: string[];
+            /** Format: date-time */
+            createdAt: string;
+            urls: {
+                self: string;
+            };
+        };
+        EnvironmentVersionList: {
+            versions: components["schemas"]["EnvironmentVersion"][];
+            nextCursor?: components["schemas"]["NextCursor"];
+        };
         /** @description How often a failed job is run. Failures of Airlock itself do not count */
         RetryPolicy: {
             /** @description Maximum number of attempts; default: 1 */
@@ -1311,6 +1501,7 @@ export interface components {
             workspace?: components["schemas"]["WorkspaceSource"];
             webhook?: components["schemas"]["Webhook"];
             agentVersion?: components["schemas"]["AgentVersionNumber"];
+            environmentId?: components["schemas"]["EnvironmentID"];
         };
         /**
          * @description An https URL that gets a POST when the work has finished (Standard Webhooks 1.0)
@@ -1375,6 +1566,8 @@ export interface components {
             dailyBudget?: components["schemas"]["DailyBudget"];
             retry?: components["schemas"]["RetryPolicy"];
             transcriptRetention?: components["schemas"]["TranscriptRetention"];
+            /** @description The environment of its executions */
+            environmentId?: string;
             /** @description The agent has one of the following fields; they are absent in lists */
             hasSettings?: boolean;
             schema?: components["schemas"]["AnswerSchema"];
@@ -1513,6 +1706,7 @@ export interface components {
             agentId: string;
             /** @description The version of the agent that all executions use */
             agentVersion?: number;
+            environment?: components["schemas"]["EnvironmentRef"];
             /** @enum {string} */
             status: "running" | "canceling" | "finished";
             /** @description The batch whose failed inputs this batch runs again */
@@ -1580,6 +1774,7 @@ export interface components {
             agentId?: string;
             /** @description The version of the agent that it uses */
             agentVersion?: number;
+            environment?: components["schemas"]["EnvironmentRef"];
             conversationId?: string;
             batchId?: string;
             /** @description The execution that this one runs again */
@@ -2877,6 +3072,7 @@ export interface operations {
             query?: {
                 webhook?: components["schemas"]["Webhook"];
                 agentVersion?: components["schemas"]["AgentVersionNumber"];
+                environmentId?: components["schemas"]["EnvironmentID"];
             };
             header?: {
                 /**
@@ -2915,6 +3111,246 @@ export interface operations {
             413: components["responses"]["Problem"];
             415: components["responses"]["Problem"];
             422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    listEnvironments: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items on the page */
+                limit?: components["parameters"]["Limit"];
+                /** @description `nextCursor` of the previous page. A cursor is valid for the same list with the same filters */
+                cursor?: components["parameters"]["Cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of environments */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvironmentList"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    createEnvironment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A name that the client chooses for this request. A repeated request with the same key within 24 hours gets the
+                 *     same response, with `Idempotent-Replayed: true`, and creates nothing. Another request with the same key gets
+                 *     422
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateEnvironment"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Environment"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    getEnvironment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `ETag` of a response that the client has; 304 if it is still current */
+                "If-None-Match"?: components["parameters"]["IfNoneMatch"];
+            };
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The environment */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Environment"];
+                };
+            };
+            304: components["responses"]["NotModified"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    deleteEnvironment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    updateEnvironment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/merge-patch+json": components["schemas"]["UpdateEnvironment"];
+                "application/json": components["schemas"]["UpdateEnvironment"];
+            };
+        };
+        responses: {
+            /** @description The changed environment */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Environment"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    listEnvironmentVersions: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of items on the page */
+                limit?: components["parameters"]["Limit"];
+                /** @description `nextCursor` of the previous page. A cursor is valid for the same list with the same filters */
+                cursor?: components["parameters"]["Cursor"];
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["ID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of versions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvironmentVersionList"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    getEnvironmentVersion: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `ETag` of a response that the client has; 304 if it is still current */
+                "If-None-Match"?: components["parameters"]["IfNoneMatch"];
+            };
+            path: {
+                id: components["parameters"]["ID"];
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The environment as it was */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Environment"];
+                };
+            };
+            304: components["responses"]["NotModified"];
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
             429: components["responses"]["Problem"];
             500: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
