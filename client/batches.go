@@ -19,9 +19,24 @@ func (c *Client) SubmitBatch(ctx context.Context, agentID string, lines io.Reade
 
 // SubmitBatchOfVersion is SubmitBatch with a version of the agent; 0 is the newest.
 func (c *Client) SubmitBatchOfVersion(ctx context.Context, agentID string, version int, lines io.Reader) (Batch, error) {
+	return c.SubmitBatchWith(ctx, agentID, BatchOptions{AgentVersion: version}, lines)
+}
+
+// BatchOptions say how the inputs of a batch run. The zero value means the newest version of the agent, and its own
+// environment.
+type BatchOptions struct {
+	AgentVersion  int
+	EnvironmentID string
+}
+
+// SubmitBatchWith is SubmitBatch with options.
+func (c *Client) SubmitBatchWith(ctx context.Context, agentID string, o BatchOptions, lines io.Reader) (Batch, error) {
 	query := url.Values{}
-	if version != 0 {
-		query.Set("agentVersion", strconv.Itoa(version))
+	if o.AgentVersion != 0 {
+		query.Set("agentVersion", strconv.Itoa(o.AgentVersion))
+	}
+	if o.EnvironmentID != "" {
+		query.Set("environmentId", o.EnvironmentID)
 	}
 	return doJSON[Batch](ctx, c, request{
 		method: http.MethodPost, path: agentPath(agentID) + "/batches", query: query, stream: lines, idempotencyKey: true,

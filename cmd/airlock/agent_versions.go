@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/spf13/cobra"
@@ -27,15 +28,18 @@ func agentsVersions(s *serverFlags) *cobra.Command {
 			}
 			return showAll(s, cmd.OutOrStdout(), c.AgentVersions(cmd.Context(), a.Id), table[client.AgentVersion]{
 				header: "VERSION CREATED CHANGED",
-				row: func(v client.AgentVersion) []string {
-					changed := strings.Join(v.Changed, ",")
-					if v.Version == 1 {
-						changed = "-"
-					}
-					return []string{strconv.Itoa(v.Version), formatTime(v.CreatedAt), changed}
-				},
+				row:    func(v client.AgentVersion) []string { return versionRow(v.Version, v.CreatedAt, v.Changed) },
 			})
 		}}
+}
+
+// versionRow is the row of a version in a table; changed has the fields that differ from the version before.
+func versionRow(version int, createdAt time.Time, changed []string) []string {
+	fields := strings.Join(changed, ",")
+	if version == 1 {
+		fields = "-"
+	}
+	return []string{strconv.Itoa(version), formatTime(createdAt), fields}
 }
 
 func agentsRollback(s *serverFlags) *cobra.Command {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"strconv"
 	"strings"
@@ -66,6 +67,7 @@ func showAgent(out io.Writer, a client.Agent) {
 	writeField(out, "Model", a.Model)
 	writeField(out, "Timeout", a.Timeout)
 	writeField(out, "Transcripts", a.TranscriptRetention)
+	writeField(out, "Environment", a.EnvironmentId)
 	if !a.Conversations {
 		writeField(out, "Conversations", "no")
 	}
@@ -97,6 +99,7 @@ func agentFlags(cmd *cobra.Command) {
 	for _, f := range agentFields {
 		cmd.Flags().String(f.flag, "", f.usage)
 	}
+	cmd.Flags().String("environment", "", "name or ID of the environment of the agent's executions")
 	cmd.Flags().Int64("max-tokens", 0, "tokens that one run may use")
 	cmd.Flags().Float64("max-cost", 0, "US dollars that one run may cost")
 	settingFlags(cmd)
@@ -159,13 +162,16 @@ func agentsCreate(s *serverFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a, err := newAgent(fields)
-			if err != nil {
-				return usageError(cmd, err)
-			}
 			c, err := s.newClient()
 			if err != nil {
 				return err
+			}
+			if err := addEnvironment(cmd, c, fields); err != nil {
+				return err
+			}
+			a, err := newAgent(fields)
+			if err != nil {
+				return usageError(cmd, err)
 			}
 			created, err := c.CreateAgent(cmd.Context(), a)
 			if err != nil {
@@ -185,7 +191,7 @@ func agentsEdit(s *serverFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if len(patch) == 0 {
+			if len(patch) == 0 && !cmd.Flags().Changed("environment") {
 				return usageError(cmd, errors.New("no flag names a field to change"))
 			}
 			if ifVersion > 0 {
@@ -193,6 +199,9 @@ func agentsEdit(s *serverFlags) *cobra.Command {
 			}
 			c, err := s.newClient()
 			if err != nil {
+				return err
+			}
+			if err := addEnvironment(cmd, c, patch); err != nil {
 				return err
 			}
 			a, err := findAgent(cmd.Context(), c, args[0])
@@ -231,25 +240,29 @@ func findAgent(ctx context.Context, c *client.Client, nameOrID string) (client.A
 			return a, err
 		}
 	}
-	var found []client.Agent
-	for a, err := range c.Agents(ctx) {
+	return findByName("agent", nameOrID, c.Agents(ctx), func(a client.Agent) (id, name string) { return a.Id, a.Name })
+}
+
+// findByName finds the one resource of a list that has a name.
+func findByName[T any](resource, wanted string, list iter.Seq2[T, error], names func(T) (id, name string)) (T, error) {
+	var (
+		found, none T
+		ids         []string
+	)
+	for v, err := range list {
 		if err != nil {
-			return client.Agent{}, err
+			return none, err
 		}
-		if a.Name == nameOrID {
-			found = append(found, a)
+		if id, name := names(v); name == wanted {
+			found, ids = v, append(ids, id)
 		}
 	}
-	switch len(found) {
+	switch len(ids) {
 	case 0:
-		return client.Agent{}, fmt.Errorf("there is no agent %q", nameOrID)
+		return none, fmt.Errorf("there is no %s %q", resource, wanted)
 	case 1:
-		return found[0], nil
+		return found, nil
 	default:
-		ids := make([]string, len(found))
-		for i, a := range found {
-			ids[i] = a.Id
-		}
-		return client.Agent{}, fmt.Errorf("several agents have this name; use the ID of one of them: %v", ids)
+		return none, fmt.Errorf("several %ss have this name; use the ID of one of them: %v", resource, ids)
 	}
 }

@@ -28,10 +28,9 @@ func batchCommand() *cobra.Command {
 
 func batchSubmit(s *serverFlags) *cobra.Command {
 	var (
-		agent, results string
-		files          inputFileFlags
-		version        int
-		wait           bool
+		submission batchSubmission
+		results    string
+		wait       bool
 	)
 	cmd := &cobra.Command{
 		Use:   "submit FILE.jsonl --agent NAME [--wait] [-o RESULTS]",
@@ -44,7 +43,7 @@ func batchSubmit(s *serverFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			b, err := submitBatch(ctx, cmd, c, args[0], agent, version, &files)
+			b, err := submitBatch(ctx, cmd, c, args[0], &submission)
 			if err != nil {
 				return err
 			}
@@ -67,16 +66,24 @@ func batchSubmit(s *serverFlags) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&agent, "agent", "", "name or ID of the agent (required)")
-	files.add(f)
-	f.IntVar(&version, "agent-version", 0, "version of the agent; default: the newest")
+	f.StringVar(&submission.agent, "agent", "", "name or ID of the agent (required)")
+	submission.files.add(f)
+	f.IntVar(&submission.version, "agent-version", 0, "version of the agent; default: the newest")
+	f.StringVar(&submission.environment, "environment", "", "name or ID of the environment; default: the agent's")
 	f.BoolVar(&wait, "wait", false, "show the progress until the batch is finished")
 	f.StringVarP(&results, "output", "o", "", "wait, and write the results to this file (JSON Lines)")
 	return cmd
 }
 
-func submitBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, file, agent string, version int, files *inputFileFlags) (client.Batch, error) {
-	if agent == "" {
+// batchSubmission has the flags of a batch besides its inputs.
+type batchSubmission struct {
+	agent, environment string // names or IDs
+	version            int
+	files              inputFileFlags
+}
+
+func submitBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, file string, s *batchSubmission) (client.Batch, error) {
+	if s.agent == "" {
 		return client.Batch{}, usageError(cmd, errors.New("--agent is missing"))
 	}
 	input := cmd.InOrStdin()
@@ -88,11 +95,15 @@ func submitBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, file
 		defer f.Close()
 		input = f
 	}
-	a, err := findAgent(ctx, c, agent)
+	a, err := findAgent(ctx, c, s.agent)
 	if err != nil {
 		return client.Batch{}, err
 	}
-	shared, err := files.read(ctx, c, true)
+	environmentID, err := findEnvironmentID(ctx, c, s.environment)
+	if err != nil {
+		return client.Batch{}, err
+	}
+	shared, err := s.files.read(ctx, c, true)
 	if err != nil {
 		return client.Batch{}, err
 	}
@@ -102,7 +113,7 @@ func submitBatch(ctx context.Context, cmd *cobra.Command, c *client.Client, file
 		defer lines.Close()
 		input = lines
 	}
-	return c.SubmitBatchOfVersion(ctx, a.Id, version, input)
+	return c.SubmitBatchWith(ctx, a.Id, client.BatchOptions{AgentVersion: s.version, EnvironmentID: environmentID}, input)
 }
 
 // waitForBatch shows the progress until the batch is finished.

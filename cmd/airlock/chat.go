@@ -17,9 +17,9 @@ const maxMessageBytes = 256 << 10
 
 func chatCommand() *cobra.Command {
 	var (
-		s     serverFlags
-		agent string
-		c     chat
+		s                  serverFlags
+		agent, environment string
+		c                  chat
 	)
 	cmd := &cobra.Command{
 		Use:   "chat [--agent NAME] [--conversation ID]",
@@ -31,6 +31,9 @@ func chatCommand() *cobra.Command {
 			defer stop()
 			var err error
 			if c.client, err = s.newClient(); err != nil {
+				return err
+			}
+			if c.template.EnvironmentId, err = findEnvironmentID(ctx, c.client, environment); err != nil {
 				return err
 			}
 			if agent != "" {
@@ -48,6 +51,7 @@ func chatCommand() *cobra.Command {
 	}
 	s.addServerFlag(cmd.Flags())
 	cmd.Flags().StringVar(&agent, "agent", "", "name or ID of the agent to chat with")
+	cmd.Flags().StringVar(&environment, "environment", "", "name or ID of the environment of the messages; default: the agent's")
 	cmd.Flags().StringVar(&c.template.ConversationId, "conversation", "", "ID of the conversation to continue")
 	return cmd
 }

@@ -92,6 +92,9 @@ func showExecution(out io.Writer, e client.Execution) {
 	if e.AgentVersion > 0 {
 		writeField(out, "Version", strconv.Itoa(e.AgentVersion))
 	}
+	if env := e.Environment; env.Id != "" {
+		writeField(out, "Environment", fmt.Sprintf("%s, version %d", env.Id, env.Version))
+	}
 	writeField(out, "Conversation", e.ConversationId)
 	writeField(out, "Batch", e.BatchId)
 	writeField(out, "Retry of", e.RetryOf)

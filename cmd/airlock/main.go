@@ -36,7 +36,7 @@ func rootCommand() *cobra.Command {
 	cmd.SetOut(os.Stdout)
 	cmd.SetFlagErrorFunc(usageError)
 	cmd.AddCommand(devCommand(), emulatorsCommand(), doctorCommand(),
-		runCommand(), chatCommand(), agentsCommand(), executionsCommand(), batchCommand(), filesCommand(), receiptCommand(), keysCommand(), usageCommand(),
+		runCommand(), chatCommand(), agentsCommand(), environmentsCommand(), executionsCommand(), batchCommand(), filesCommand(), receiptCommand(), keysCommand(), usageCommand(),
 		redriveCommand(), statusCommand(), executorCommand(), tenantsCommand())
 	return cmd
 }

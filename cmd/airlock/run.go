@@ -15,13 +15,14 @@ import (
 
 func runCommand() *cobra.Command {
 	var (
-		s       serverFlags
-		agent   string
-		version int
-		files   inputFileFlags
-		labels  map[string]string
-		from    string
-		wait    bool
+		s           serverFlags
+		agent       string
+		environment string
+		version     int
+		files       inputFileFlags
+		labels      map[string]string
+		from        string
+		wait        bool
 	)
 	cmd := &cobra.Command{
 		Use:   "run [--agent NAME] [--wait] PROMPT",
@@ -41,12 +42,16 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			environmentID, err := findEnvironmentID(ctx, c, environment)
+			if err != nil {
+				return err
+			}
 			input, err := files.read(ctx, c, false)
 			if err != nil {
 				return err
 			}
 			accepted, err := submitPrompt(ctx, c, agent, client.RunAgent{
-				Input: prompt, AgentVersion: version, Files: input.Files, Labels: labels, Workspace: client.WorkspaceSource{From: from},
+				Input: prompt, AgentVersion: version, EnvironmentId: environmentID, Files: input.Files, Labels: labels, Workspace: client.WorkspaceSource{From: from},
 			})
 			input.release(ctx, c)
 			if err != nil {
@@ -68,6 +73,7 @@ func runCommand() *cobra.Command {
 	s.addJSONFlag(f)
 	f.StringVar(&agent, "agent", "", "name or ID of the agent that runs the prompt")
 	f.IntVar(&version, "agent-version", 0, "version of the agent; default: the newest")
+	f.StringVar(&environment, "environment", "", "name or ID of the environment; default: the agent's")
 	files.add(f)
 	f.StringToStringVar(&labels, "label", nil, "labels of the run, as name=value")
 	f.StringVar(&from, "workspace-from", "", "execution with whose files the run begins")
@@ -78,7 +84,7 @@ func runCommand() *cobra.Command {
 // submitPrompt runs an agent, or begins a conversation if no agent is named.
 func submitPrompt(ctx context.Context, c *client.Client, agent string, run client.RunAgent) (client.AcceptedExecution, error) {
 	if agent == "" {
-		return c.SendMessage(ctx, client.SendMessage{Message: run.Input, Files: run.Files})
+		return c.SendMessage(ctx, client.SendMessage{Message: run.Input, EnvironmentId: run.EnvironmentId, Files: run.Files})
 	}
 	a, err := findAgent(ctx, c, agent)
 	if err != nil {

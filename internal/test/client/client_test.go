@@ -273,7 +273,11 @@ func TestOnlyRepeatableRequestsAreRetried(t *testing.T) {
 	}
 	repeated := map[string]func(*client.Client) error{
 		"CreateAgent": func(c *client.Client) error { _, err := c.CreateAgent(ctx, counterAgent); return err },
-		"Run":         func(c *client.Client) error { _, err := c.Run(ctx, "agt_1", client.RunAgent{Input: "x"}); return err },
+		"CreateEnvironment": func(c *client.Client) error {
+			_, err := c.CreateEnvironment(ctx, client.CreateEnvironment{Name: "x"})
+			return err
+		},
+		"Run": func(c *client.Client) error { _, err := c.Run(ctx, "agt_1", client.RunAgent{Input: "x"}); return err },
 		"SendMessage": func(c *client.Client) error {
 			_, err := c.SendMessage(ctx, client.SendMessage{Message: "x"})
 			return err
@@ -288,6 +292,10 @@ func TestOnlyRepeatableRequestsAreRetried(t *testing.T) {
 		"IssueAPIKey": func(c *client.Client) error { _, err := c.IssueAPIKey(ctx, client.IssueAPIKey{Name: "x"}); return err },
 		"SubmitBatch": func(c *client.Client) error {
 			_, err := c.SubmitBatch(ctx, "agt_1", io.MultiReader(strings.NewReader("\"x\"\n")))
+			return err
+		},
+		"SubmitBatchWith": func(c *client.Client) error {
+			_, err := c.SubmitBatchWith(ctx, "agt_1", client.BatchOptions{EnvironmentID: "env_1"}, io.MultiReader(strings.NewReader("\"x\"\n")))
 			return err
 		},
 		"UploadFile": func(c *client.Client) error {
