@@ -25,13 +25,14 @@ func createRequests(t *testing.T, s server) map[string]createRequest {
 	finished := s.runAgent(agent.Id)
 	s.do(http.MethodPost, finished.Urls.Cancel, "")
 	all := map[string]createRequest{
-		"createAgent":    {"/agents", `{"name":"B","instructions":"C"}`, `{"name":"B","instructions":"D"}`},
-		"runAgent":       {"/agents/" + agent.Id + "/run", `{"input":"x"}`, `{"input":"y"}`},
-		"sendMessage":    {"/api/conversation", `{"message":"x"}`, `{"message":"y"}`},
-		"uploadFile":     {"/files?name=a", "x", "y"},
-		"submitBatch":    {"/agents/" + agent.Id + "/batches", "\"x\"\n\"y\"\n", "\"x\"\n\"z\"\n"},
-		"retryExecution": {"/executions/" + finished.ExecutionId + "/retry", "{}", ""}, // no handler reads this body
-		"retryBatch":     {"/batches/" + createFailedBatch(t, s, agent.Id) + "/retry", "", ""},
+		"createAgent":       {"/agents", `{"name":"B","instructions":"C"}`, `{"name":"B","instructions":"D"}`},
+		"createEnvironment": {"/environments", `{"name":"B"}`, `{"name":"C"}`},
+		"runAgent":          {"/agents/" + agent.Id + "/run", `{"input":"x"}`, `{"input":"y"}`},
+		"sendMessage":       {"/api/conversation", `{"message":"x"}`, `{"message":"y"}`},
+		"uploadFile":        {"/files?name=a", "x", "y"},
+		"submitBatch":       {"/agents/" + agent.Id + "/batches", "\"x\"\n\"y\"\n", "\"x\"\n\"z\"\n"},
+		"retryExecution":    {"/executions/" + finished.ExecutionId + "/retry", "{}", ""}, // no handler reads this body
+		"retryBatch":        {"/batches/" + createFailedBatch(t, s, agent.Id) + "/retry", "", ""},
 	}
 	for name, op := range contract.Operations() {
 		_, tested := all[op.ID]

@@ -171,8 +171,8 @@ func parsePattern(text string) (pattern, error) {
 	return p, checkName(p.name)
 }
 
-// lowerASCII leaves all other characters as they are. Unicode has others whose lower case is an ASCII letter, such as the
-// Kelvin sign.
+// lowerASCII leaves all other characters as they are. Unicode has others whose lower case is an ASCII letter, such as
+// the Kelvin sign.
 func lowerASCII(s string) string {
 	lower := []byte(s)
 	for i, b := range lower {

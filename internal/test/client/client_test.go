@@ -294,10 +294,6 @@ func TestOnlyRepeatableRequestsAreRetried(t *testing.T) {
 			_, err := c.SubmitBatch(ctx, "agt_1", io.MultiReader(strings.NewReader("\"x\"\n")))
 			return err
 		},
-		"SubmitBatchWith": func(c *client.Client) error {
-			_, err := c.SubmitBatchWith(ctx, "agt_1", client.BatchOptions{EnvironmentID: "env_1"}, io.MultiReader(strings.NewReader("\"x\"\n")))
-			return err
-		},
 		"UploadFile": func(c *client.Client) error {
 			_, err := c.UploadFile(ctx, "a.txt", io.MultiReader(strings.NewReader("x")))
 			return err
