@@ -3,6 +3,7 @@ import type {
   AttemptList,
   Batch,
   Conversation,
+  Environment,
   Execution,
   Executor,
   Failure,
@@ -25,6 +26,7 @@ export type OnAccept = (execution: Execution, standIn: StandIn) => void
 interface SentRun {
   input: string
   files?: { path: string; fileId?: string }[] | undefined
+  environmentId?: string
 }
 
 interface SentMessage {
@@ -43,6 +45,9 @@ export class StandIn {
   readonly agents = new Map<string, Agent>()
   /** The versions of each agent, from the first on. */
   readonly agentVersions = new Map<string, Agent[]>()
+  readonly environments = new Map<string, Environment>()
+  /** The versions of each environment, from the first on. */
+  readonly environmentVersions = new Map<string, Environment[]>()
   readonly conversations = new Map<string, Conversation>()
   readonly messages = new Map<string, Message[]>()
   readonly files = new Map<string, UploadedFile>()
@@ -114,8 +119,24 @@ export class StandIn {
         return this.versions(id, path[3])
       case 'POST agents/id/run':
         return this.agents.has(id)
-          ? this.accept({ kind: 'run', agentId: id, ...this.inputOf(body as SentRun) })
+          ? this.accept({
+              ...{ kind: 'run', agentId: id },
+              ...this.inputOf(body as SentRun),
+              ...this.environmentOf((body as SentRun).environmentId ?? this.agents.get(id)?.environmentId),
+            })
           : notFound()
+      case 'GET environments':
+        return json({ environments: newestFirst(this.environments) })
+      case 'POST environments':
+        return json(this.createEnvironment(body as Environment), 201)
+      case 'GET environments/id':
+        return jsonOrNotFound(this.environments.get(id))
+      case 'PATCH environments/id':
+        return this.updateEnvironment(id, body as Partial<Environment>)
+      case 'DELETE environments/id':
+        return this.environments.delete(id) ? new Response(null, { status: 204 }) : notFound()
+      case 'GET environments/id/versions':
+        return json({ versions: this.versionsOfEnvironment(id) })
       case 'GET events':
       case 'GET executions/id/events':
         return this.events.open(url.pathname)
@@ -196,6 +217,11 @@ export class StandIn {
     return { input, ...(inputFiles && { inputFiles }) }
   }
 
+  private environmentOf(id: string | undefined): Pick<Execution, 'environment'> {
+    const version = this.environments.get(id ?? '')?.version
+    return id !== undefined && version !== undefined ? { environment: { id, version } } : {}
+  }
+
   private send(request: SentMessage): Response {
     const id = request.conversationId ?? this.newID('con')
     const existing = this.conversations.get(id)
@@ -227,7 +253,10 @@ export class StandIn {
   }
 
   private accept(
-    fields: Pick<Execution, 'kind' | 'input' | 'inputFiles' | 'agentId' | 'conversationId' | 'retryOf'>,
+    fields: Pick<
+      Execution,
+      'kind' | 'input' | 'inputFiles' | 'agentId' | 'environment' | 'conversationId' | 'retryOf'
+    >,
     beforeAccept?: (id: string) => void,
   ): Response {
     const id = this.newID('exe')
@@ -310,6 +339,46 @@ export class StandIn {
       ...(i > 0 && { changed: ['instructions'] }),
     }))
     return json({ versions: versions.reverse() })
+  }
+
+  private createEnvironment(draft: Environment): Environment {
+    const id = this.newID('env')
+    return this.storeEnvironment({ ...draft, id, version: 1, createdAt: now(), updatedAt: now() })
+  }
+
+  private updateEnvironment(id: string, { version, ...change }: Partial<Environment>): Response {
+    const environment = this.environments.get(id)
+    if (environment && version !== undefined && version !== environment.version) {
+      const detail = `The environment has version ${environment.version}; this change is based on version ${version}.`
+      return problem({ status: 409, title: 'Conflict', code: 'version_conflict', detail })
+    }
+    return jsonOrNotFound(
+      environment &&
+        this.storeEnvironment({
+          ...mergePatch(environment, change),
+          version: environment.version + 1,
+          updatedAt: now(),
+        }),
+    )
+  }
+
+  private storeEnvironment(environment: Environment): Environment {
+    const { id } = environment
+    this.environments.set(id, environment)
+    this.environmentVersions.set(id, [...(this.environmentVersions.get(id) ?? []), environment])
+    return environment
+  }
+
+  private versionsOfEnvironment(id: string) {
+    const all = this.environmentVersions.get(id) ?? []
+    return all
+      .map(({ version, updatedAt }, i) => ({
+        version,
+        createdAt: updatedAt,
+        urls: { self: `/environments/${id}/versions/${version}` },
+        ...(i > 0 && { changed: ['network'] }),
+      }))
+      .reverse()
   }
 
   private retry(id: string): Response {

@@ -3,6 +3,9 @@ import { NewAgentPage } from './agents/NewAgentPage.tsx'
 import { BatchesPage } from './batches/BatchesPage.tsx'
 import { BatchPage } from './batches/BatchPage.tsx'
 import { ChatPage } from './conversations/ChatPage.tsx'
+import { EnvironmentPage } from './environments/EnvironmentPage.tsx'
+import { EnvironmentsPage } from './environments/EnvironmentsPage.tsx'
+import { NewEnvironmentPage } from './environments/NewEnvironmentPage.tsx'
 import { ExecutionPage } from './executions/ExecutionPage.tsx'
 import { ExecutionsPage } from './executions/ExecutionsPage.tsx'
 import { Shell } from './layout/Shell.tsx'
@@ -50,6 +53,12 @@ function Page({ route }: { route: Route }) {
       return <AgentPage id={route.id} />
     case 'new-agent':
       return <NewAgentPage />
+    case 'environment':
+      return <EnvironmentPage id={route.id} />
+    case 'environments':
+      return <EnvironmentsPage />
+    case 'new-environment':
+      return <NewEnvironmentPage />
     case 'batch':
       return <BatchPage id={route.id} />
     case 'batches':

@@ -1,5 +1,6 @@
 import { useState } from 'react'
 import type { Agent } from '../api/types.ts'
+import { EnvironmentLink } from '../environments/EnvironmentLink.tsx'
 import { Button } from '../ui/Button.tsx'
 import { AgentForm } from './AgentForm.tsx'
 import { DeleteAgent } from './DeleteAgent.tsx'
@@ -45,6 +46,11 @@ export function AgentDetails({ agent }: { agent: Agent }) {
           .filter(Boolean)
           .join(' · ')}
       </p>
+      {agent.environmentId !== undefined && (
+        <p className="text-sm text-muted">
+          in the environment <EnvironmentLink id={agent.environmentId} />
+        </p>
+      )}
       <Instructions text={agent.instructions} open={agent.instructions.length < 600} />
       <SettingsSummary agent={agent} />
       <Versions agent={agent} />

@@ -1,4 +1,5 @@
 import { useState, type SubmitEvent } from 'react'
+import { EnvironmentSelect } from '../environments/EnvironmentSelect.tsx'
 import { Button } from '../ui/Button.tsx'
 import { Disclosure } from '../ui/Disclosure.tsx'
 import { Field } from '../ui/Field.tsx'
@@ -84,6 +85,12 @@ export function AgentForm({ initial, action, onSubmit, onCancel, busy, error }: 
           {...bind('maxCostUsd')}
         />
       </fieldset>
+      <EnvironmentSelect
+        label="Environment"
+        none="None: no network"
+        hint="What the sandboxes of its executions can reach, and their variables"
+        {...bind('environmentId')}
+      />
       <Disclosure summary={<span className="text-sm font-medium">Advanced settings</span>}>
         <SettingsFields
           fields={fields}

@@ -2,6 +2,7 @@ import { useState } from 'react'
 import { idempotencyKey } from '../api/client.ts'
 import { useAttachments, type AttachedFile } from '../attachments/useAttachments.ts'
 import { Composer } from '../composer/Composer.tsx'
+import { EnvironmentSelect } from '../environments/EnvironmentSelect.tsx'
 import { ExecutionList } from '../executions/ExecutionList.tsx'
 import { RunCard } from '../executions/RunCard.tsx'
 import { maxListed, useExecutions } from '../executions/useExecutions.ts'
@@ -39,6 +40,7 @@ export function AgentPage({ id }: { id: string }) {
 
 function Runs({ agentId }: { agentId: string }) {
   const [input, setInput] = useState('')
+  const [environmentId, setEnvironmentId] = useState('')
   const attachments = useAttachments()
   const run = useRunAgent(agentId)
   const executions = useExecutions()
@@ -47,7 +49,7 @@ function Runs({ agentId }: { agentId: string }) {
   const earlier = runs.filter(({ id }) => id !== newest)
 
   function start(input: string, files: AttachedFile[]) {
-    run.mutate({ input, files, key: idempotencyKey() })
+    run.mutate({ input, files, environmentId, key: idempotencyKey() })
   }
 
   function edit() {
@@ -67,6 +69,12 @@ function Runs({ agentId }: { agentId: string }) {
           onSubmit={start}
           attachments={attachments}
           busy={run.isPending}
+        />
+        <EnvironmentSelect
+          label="Environment of the run"
+          none="The agent’s"
+          value={environmentId}
+          onChange={setEnvironmentId}
         />
         {run.error && (
           <ProblemNotice error={run.error}>

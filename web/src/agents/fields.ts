@@ -13,6 +13,8 @@ export interface Fields extends SettingFields {
   maxCostUsd: string
   maxAttempts: string
   transcriptRetention: string
+  /** The ID of an environment. */
+  environmentId: string
 }
 
 export function fieldsOf(agent?: Agent): Fields {
@@ -27,6 +29,7 @@ export function fieldsOf(agent?: Agent): Fields {
     maxCostUsd: agent?.budget?.maxCostUsd?.toString() ?? '',
     maxAttempts: agent?.retry?.maxAttempts?.toString() ?? '',
     transcriptRetention: agent?.transcriptRetention ?? '',
+    environmentId: agent?.environmentId ?? '',
     ...settingFieldsOf(agent),
   }
 }
@@ -47,6 +50,7 @@ export function changeOf(fields: Fields, agent?: Agent): AgentChange {
     budget: { maxTokens: numberOf(fields.maxTokens), maxCostUsd: numberOf(fields.maxCostUsd) },
     retry: { maxAttempts: numberOf(fields.maxAttempts) },
     transcriptRetention: fields.transcriptRetention.trim() || null,
+    environmentId: fields.environmentId || null,
     ...settingsChangeOf(fields, agent),
   }
 }

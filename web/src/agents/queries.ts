@@ -82,11 +82,15 @@ export function useDeleteAgent(id: string) {
 export function useRunAgent(id: string) {
   const client = useQueryClient()
   return useMutation({
-    mutationFn: (run: { input: string; files: AttachedFile[]; key: string }) =>
+    mutationFn: (run: { input: string; files: AttachedFile[]; environmentId: string; key: string }) =>
       unwrap(
         api.POST('/agents/{id}/run', {
           params: { path: { id } },
-          body: { input: run.input, files: run.files.map(({ path, fileId }) => ({ path, fileId })) },
+          body: {
+            input: run.input,
+            files: run.files.map(({ path, fileId }) => ({ path, fileId })),
+            ...(run.environmentId && { environmentId: run.environmentId }),
+          },
           headers: { 'Idempotency-Key': run.key },
         }),
       ),

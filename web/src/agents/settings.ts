@@ -23,9 +23,7 @@ export function settingFieldsOf(agent?: Agent): SettingFields {
     maxTurns: agent?.maxTurns?.toString() ?? '',
     effort: agent?.effort ?? '',
     schema: formatJSON(agent?.schema),
-    env: Object.entries(agent?.env ?? {})
-      .map(([name, value]) => `${name}=${/^"|[\r\n]/.test(value) ? JSON.stringify(value) : value}`)
-      .join('\n'),
+    env: formatEnv(agent?.env),
     allowedTools: agent?.tools?.allowed?.join('\n') ?? '',
     deniedTools: agent?.tools?.denied?.join('\n') ?? '',
     mcpServers: formatJSON(agent?.mcpServers),
@@ -38,12 +36,11 @@ export function settingFieldsOf(agent?: Agent): SettingFields {
  * read. Variables that the agent has, and the fields do not, are removed.
  */
 export function settingsChangeOf(fields: SettingFields, agent?: Agent): AgentChange {
-  const removed = Object.fromEntries(Object.keys(agent?.env ?? {}).map((name) => [name, null]))
   return {
     maxTurns: fields.maxTurns.trim() === '' ? null : Number(fields.maxTurns),
     effort: efforts.find((effort) => effort === fields.effort) ?? null,
     schema: parseJSON('Schema of the answer', fields.schema) as AnswerSchema | null,
-    env: { ...removed, ...parseEnv(fields.env) },
+    env: envChangeOf(fields.env, agent?.env),
     tools: { allowed: listOrNull(fields.allowedTools), denied: listOrNull(fields.deniedTools) },
     mcpServers: parseJSON('MCP servers', fields.mcpServers) as MCPServer[] | null,
     skills: fields.skills.length > 0 ? fields.skills : null,
@@ -65,6 +62,22 @@ function parseJSON(label: string, text: string): unknown {
       cause: error,
     })
   }
+}
+
+/** Writes variables for a form: one a line, NAME=value. */
+export function formatEnv(env: Record<string, string> = {}): string {
+  return Object.entries(env)
+    .map(([name, value]) => `${name}=${/^"|[\r\n]/.test(value) ? JSON.stringify(value) : value}`)
+    .join('\n')
+}
+
+/** Returns the part of a merge patch that replaces variables by those of a form. Throws an error for people. */
+export function envChangeOf(
+  text: string,
+  before: Record<string, string> = {},
+): Record<string, string | null> {
+  const removed = Object.fromEntries(Object.keys(before).map((name) => [name, null]))
+  return { ...removed, ...parseEnv(text) }
 }
 
 function parseEnv(text: string): Record<string, string> {

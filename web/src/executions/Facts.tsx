@@ -49,6 +49,14 @@ export function Facts({ execution }: { execution: Execution }) {
             {execution.agentVersion !== undefined && <Note>version {execution.agentVersion}</Note>}
           </Fact>
         )}
+        {execution.environment && (
+          <Fact name="Environment">
+            <TextLink to={{ page: 'environment', id: execution.environment.id }}>
+              {execution.environment.id}
+            </TextLink>
+            <Note>version {execution.environment.version}</Note>
+          </Fact>
+        )}
         <Fact name="Model calls">
           {usage.calls.toLocaleString()}
           {usage.estimatedCalls && (

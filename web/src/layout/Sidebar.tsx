@@ -61,6 +61,9 @@ export function Sidebar({ route }: { route: Route }) {
         <Entry to={{ page: 'batches' }} route={route}>
           Batches
         </Entry>
+        <Entry to={{ page: 'environments' }} route={route}>
+          Environments
+        </Entry>
         <Entry to={{ page: 'usage' }} route={route}>
           Usage
         </Entry>

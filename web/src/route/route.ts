@@ -4,6 +4,9 @@ export type Route =
   | { page: 'conversation'; id: string }
   | { page: 'agent'; id: string }
   | { page: 'new-agent' }
+  | { page: 'environment'; id: string }
+  | { page: 'environments' }
+  | { page: 'new-environment' }
   | { page: 'batch'; id: string }
   | { page: 'batches' }
   | { page: 'execution'; id: string }
@@ -29,6 +32,12 @@ export function parseRoute(hash: string): Route {
       return id ? { page: 'conversation', id } : { page: 'unknown' }
     case 'a':
       return id ? { page: 'agent', id } : { page: 'new-agent' }
+    case 'env':
+      return id === 'new'
+        ? { page: 'new-environment' }
+        : id
+          ? { page: 'environment', id }
+          : { page: 'environments' }
     case 'b':
       return id ? { page: 'batch', id } : { page: 'batches' }
     case 'e':
@@ -52,6 +61,12 @@ export function hrefOf(route: Route): string {
       return `#/a/${encodeURIComponent(route.id)}`
     case 'new-agent':
       return '#/a'
+    case 'environment':
+      return `#/env/${encodeURIComponent(route.id)}`
+    case 'environments':
+      return '#/env'
+    case 'new-environment':
+      return '#/env/new'
     case 'batch':
       return `#/b/${encodeURIComponent(route.id)}`
     case 'batches':
