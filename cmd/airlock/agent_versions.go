@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
@@ -16,20 +17,30 @@ import (
 )
 
 func agentsVersions(s *serverFlags) *cobra.Command {
-	return &cobra.Command{Use: "versions AGENT", Short: "List the versions of an agent, the newest first, and what changed", Args: checkArgs(cobra.ExactArgs(1)),
+	return versionsCommand(s, "versions AGENT", "List the versions of an agent, the newest first, and what changed",
+		func(ctx context.Context, c *client.Client, nameOrID string) (iter.Seq2[client.AgentVersion, error], error) {
+			a, err := findAgent(ctx, c, nameOrID)
+			return c.AgentVersions(ctx, a.Id), err
+		},
+		func(v client.AgentVersion) []string { return versionRow(v.Version, v.CreatedAt, v.Changed) })
+}
+
+// versionsCommand returns a command that lists the versions of one resource by its name or ID.
+func versionsCommand[V any](
+	s *serverFlags, use, short string,
+	list func(ctx context.Context, c *client.Client, nameOrID string) (iter.Seq2[V, error], error), row func(V) []string,
+) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
-			a, err := findAgent(cmd.Context(), c, args[0])
+			versions, err := list(cmd.Context(), c, args[0])
 			if err != nil {
 				return err
 			}
-			return showAll(s, cmd.OutOrStdout(), c.AgentVersions(cmd.Context(), a.Id), table[client.AgentVersion]{
-				header: "VERSION CREATED CHANGED",
-				row:    func(v client.AgentVersion) []string { return versionRow(v.Version, v.CreatedAt, v.Changed) },
-			})
+			return showAll(s, cmd.OutOrStdout(), versions, table[V]{header: "VERSION CREATED CHANGED", row: row})
 		}}
 }
 

@@ -219,17 +219,25 @@ func agentsEdit(s *serverFlags) *cobra.Command {
 }
 
 func agentsDelete(s *serverFlags) *cobra.Command {
-	return &cobra.Command{Use: "delete AGENT", Short: "Delete an agent; its accepted executions still run", Args: checkArgs(cobra.ExactArgs(1)),
+	return deleteCommand(s, "delete AGENT", "Delete an agent; its accepted executions still run",
+		func(ctx context.Context, c *client.Client, nameOrID string) error {
+			a, err := findAgent(ctx, c, nameOrID)
+			if err != nil {
+				return err
+			}
+			return c.DeleteAgent(ctx, a.Id)
+		})
+}
+
+// deleteCommand returns a command that deletes one resource by its name or ID.
+func deleteCommand(s *serverFlags, use, short string, remove func(ctx context.Context, c *client.Client, nameOrID string) error) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: checkArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := s.newClient()
 			if err != nil {
 				return err
 			}
-			a, err := findAgent(cmd.Context(), c, args[0])
-			if err != nil {
-				return err
-			}
-			return c.DeleteAgent(cmd.Context(), a.Id)
+			return remove(cmd.Context(), c, args[0])
 		}}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -200,36 +201,23 @@ func environmentsUpdate(s *serverFlags) *cobra.Command {
 }
 
 func environmentsVersions(s *serverFlags) *cobra.Command {
-	return &cobra.Command{Use: "versions ENVIRONMENT", Short: "List the versions of an environment, the newest first, and what changed", Args: checkArgs(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := s.newClient()
-			if err != nil {
-				return err
-			}
-			e, err := findEnvironment(cmd.Context(), c, args[0])
-			if err != nil {
-				return err
-			}
-			return showAll(s, cmd.OutOrStdout(), c.EnvironmentVersions(cmd.Context(), e.Id), table[client.EnvironmentVersion]{
-				header: "VERSION CREATED CHANGED",
-				row:    func(v client.EnvironmentVersion) []string { return versionRow(v.Version, v.CreatedAt, v.Changed) },
-			})
-		}}
+	return versionsCommand(s, "versions ENVIRONMENT", "List the versions of an environment, the newest first, and what changed",
+		func(ctx context.Context, c *client.Client, nameOrID string) (iter.Seq2[client.EnvironmentVersion, error], error) {
+			e, err := findEnvironment(ctx, c, nameOrID)
+			return c.EnvironmentVersions(ctx, e.Id), err
+		},
+		func(v client.EnvironmentVersion) []string { return versionRow(v.Version, v.CreatedAt, v.Changed) })
 }
 
 func environmentsDelete(s *serverFlags) *cobra.Command {
-	return &cobra.Command{Use: "delete ENVIRONMENT", Short: "Delete an environment; accepted executions still run in it", Args: checkArgs(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := s.newClient()
+	return deleteCommand(s, "delete ENVIRONMENT", "Delete an environment; accepted executions still run in it",
+		func(ctx context.Context, c *client.Client, nameOrID string) error {
+			e, err := findEnvironment(ctx, c, nameOrID)
 			if err != nil {
 				return err
 			}
-			e, err := findEnvironment(cmd.Context(), c, args[0])
-			if err != nil {
-				return err
-			}
-			return c.DeleteEnvironment(cmd.Context(), e.Id)
-		}}
+			return c.DeleteEnvironment(ctx, e.Id)
+		})
 }
 
 // findEnvironment finds an environment by its ID, or by its name if only one has that name.

@@ -21,7 +21,7 @@ import (
 // AgentStore stores agents. UpdateAgent may call edit again; if edit changes something, it makes a version. Agents
 // lists the newest first, without settings. AgentVersions lists the versions before one, the newest first; 0 means all.
 // All but CreateAgent and Agents return a *store.NotFoundError for a missing agent or version.
-type AgentStore interface {
+type AgentStore interface { //nolint:dupl // EnvironmentStore has its shape, with other types
 	CreateAgent(ctx context.Context, a *agent.Agent, key *store.IdempotencyKey) error
 	Agent(ctx context.Context, tenant, agentID string) (agent.Agent, error)
 	UpdateAgent(ctx context.Context, tenant, agentID string, edit func(agent.Agent) (agent.Agent, error)) (agent.Agent, error)

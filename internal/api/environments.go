@@ -23,7 +23,7 @@ import (
 // version. Environments lists the newest first. EnvironmentVersions lists the versions before one, the newest first; 0
 // means all. EnvironmentVersion also returns versions of a deleted environment. All but CreateEnvironment and
 // Environments return a *store.NotFoundError for a missing environment or version.
-type EnvironmentStore interface {
+type EnvironmentStore interface { //nolint:dupl // it has the shape of AgentStore, with other types
 	CreateEnvironment(ctx context.Context, e *environment.Environment, key *store.IdempotencyKey) error
 	Environment(ctx context.Context, tenant, environmentID string) (environment.Environment, error)
 	UpdateEnvironment(

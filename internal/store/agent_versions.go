@@ -81,14 +81,23 @@ type deletion struct {
 // ExpiredAgents finds agents that were deleted before a time. Their versions belong to them. Delete keeps the versions
 // of an agent that has executions or batches: these may run, or be retried.
 func (s *Store) ExpiredAgents(ctx context.Context, before time.Time, scan *Scan, limit int) ([]Expired, error) {
-	q := s.client.CollectionGroup(deletedAgents).Query
+	return s.expiredVersions(ctx, deletedAgents, "agentId", s.agentVersions, before, scan, limit)
+}
+
+// expiredVersions finds deletions before a time. Delete deletes the versions, unless an execution or a batch refers to
+// their resource with a field.
+func (s *Store) expiredVersions(
+	ctx context.Context, deletions, field string, versions func(tenant, resourceID string) *firestore.CollectionRef,
+	before time.Time, scan *Scan, limit int,
+) ([]Expired, error) {
+	q := s.client.CollectionGroup(deletions).Query
 	return findExpired(ctx, q, "deletedAt", before, scan, limit, func(ctx context.Context, snap *firestore.DocumentSnapshot, _ ArtifactDeleter) error {
-		tenant, agentID := snap.Ref.Parent.Parent.ID, snap.Ref.ID
-		used, err := s.hasUsers(ctx, tenant, "agentId", agentID)
+		tenant, resourceID := snap.Ref.Parent.Parent.ID, snap.Ref.ID
+		used, err := s.hasUsers(ctx, tenant, field, resourceID)
 		if err != nil || used {
 			return err
 		}
-		return deleteVersions(ctx, s.agentVersions(tenant, agentID), snap.Ref)
+		return deleteVersions(ctx, versions(tenant, resourceID), snap.Ref)
 	})
 }
 

@@ -96,15 +96,7 @@ func (s *Store) EnvironmentVersions(ctx context.Context, tenant, environmentID s
 // ExpiredEnvironments finds environments that were deleted before a time. Their versions belong to them. Delete keeps
 // the versions of an environment that has executions or batches: these may run, or be retried.
 func (s *Store) ExpiredEnvironments(ctx context.Context, before time.Time, scan *Scan, limit int) ([]Expired, error) {
-	q := s.client.CollectionGroup(deletedEnvironments).Query
-	return findExpired(ctx, q, "deletedAt", before, scan, limit, func(ctx context.Context, snap *firestore.DocumentSnapshot, _ ArtifactDeleter) error {
-		tenant, environmentID := snap.Ref.Parent.Parent.ID, snap.Ref.ID
-		used, err := s.hasUsers(ctx, tenant, "task.environment.id", environmentID)
-		if err != nil || used {
-			return err
-		}
-		return deleteVersions(ctx, s.environmentVersions(tenant, environmentID), snap.Ref)
-	})
+	return s.expiredVersions(ctx, deletedEnvironments, "task.environment.id", s.environmentVersions, before, scan, limit)
 }
 
 // MissingEnvironmentError means that work names an environment that the tenant does not have.

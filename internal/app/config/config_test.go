@@ -143,6 +143,10 @@ func TestInvalidAPIConfig(t *testing.T) {
 			[]string{"AIRLOCK_AUTH_FAILURE_LIMIT", "AIRLOCK_MAX_CONNECTIONS", "AIRLOCK_TRUSTED_PROXIES", `"10.0.0.1"`},
 		},
 		"metrics' port":     {configtest.WithEmulators(map[string]string{"AIRLOCK_METRICS_LISTEN_ADDR": "9090"}), []string{"AIRLOCK_METRICS_LISTEN_ADDR must be host:port", `"9090"`}},
+		"egress hosts": {
+			configtest.WithEmulators(map[string]string{"AIRLOCK_EGRESS_HOSTS": "pypi.org,*.com,10.0.0.1"}),
+			[]string{"AIRLOCK_EGRESS_HOSTS", `"*.com" must have at least two labels`, `"10.0.0.1" must be a name, not an IP address`},
+		},
 		"another auth mode": {configtest.WithEmulators(map[string]string{"AIRLOCK_AUTH_MODE": "none"}), []string{"AIRLOCK_AUTH_MODE", `"none"`}},
 		"grace in words":    {configtest.WithEmulators(map[string]string{"AIRLOCK_SHUTDOWN_GRACE": "soon"}), []string{"AIRLOCK_SHUTDOWN_GRACE", "soon"}},
 		"all at once": {
@@ -194,6 +198,22 @@ func TestInvalidExecutorConfig(t *testing.T) {
 }
 
 // Nothing set, and a set 0, are two things.
+// The API and the executors read the same list. None is set by default.
+func TestEgressHosts(t *testing.T) {
+	for text, want := range map[string][]string{
+		"": {}, "*": {"*"}, " PyPI.org, *.example.org:8443 ": {"pypi.org", "*.example.org:8443"},
+	} {
+		configtest.SetOnly(t, configtest.WithEmulators(map[string]string{"AIRLOCK_EGRESS_HOSTS": text}))
+		api, err := LoadAPI()
+		require.NoError(t, err)
+		require.Equal(t, want, api.EgressHosts.Patterns())
+		configtest.SetOnly(t, configtest.WithEmulators(map[string]string{"AIRLOCK_EGRESS_HOSTS": text}))
+		x, err := LoadExecutor()
+		require.NoError(t, err)
+		require.Equal(t, api.EgressHosts, x.EgressHosts)
+	}
+}
+
 func TestTranscriptRetention(t *testing.T) {
 	load := func(vars map[string]string) *time.Duration {
 		configtest.SetOnly(t, configtest.WithEmulators(vars))

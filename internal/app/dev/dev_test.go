@@ -63,6 +63,20 @@ func TestDefaultRuntime(t *testing.T) {
 	}
 }
 
+// Environments may reach the usual registries and hosts of repositories, or what the operator says.
+func TestDefaultEgressHosts(t *testing.T) {
+	configtest.SetOnly(t, nil)
+	c := load(t, "")
+	require.True(t, c.API.EgressHosts.Allows("registry.npmjs.org", 443))
+	require.True(t, c.API.EgressHosts.Allows("gitlab.com", 443))
+	require.False(t, c.API.EgressHosts.Allows("example.com", 443))
+	require.Equal(t, c.API.EgressHosts, c.Executor.EgressHosts)
+	configtest.SetOnly(t, map[string]string{"AIRLOCK_EGRESS_HOSTS": "example.com"})
+	c = load(t, "")
+	require.Equal(t, []string{"example.com"}, c.API.EgressHosts.Patterns())
+	require.Equal(t, c.API.EgressHosts, c.Executor.EgressHosts)
+}
+
 // Mistakes are reported before anything runs, and what was opened is closed.
 func TestInvalidConfigDoesNotStart(t *testing.T) {
 	configtest.SetOnly(t, map[string]string{"AIRLOCK_TENANT_MAX_RUNNING": "-1", "AIRLOCK_WARMPOOL_SIZE": "2"})

@@ -17,7 +17,7 @@ func TestEnvironments(t *testing.T) {
 	require.Equal(t, client.NetworkNone, created.Network.Mode)
 	changed, err := a.UpdateEnvironment(ctx, created.Id, client.Patch{"variables": map[string]any{"A": nil}})
 	require.NoError(t, err)
-	require.Equal(t, map[string]string{"C": "d"}, changed.Variables)
+	require.Equal(t, client.Variables{"C": "d"}, changed.Variables)
 	read, err := a.Environment(ctx, created.Id)
 	require.NoError(t, err)
 	require.Equal(t, changed, read)
