@@ -142,7 +142,7 @@ func TestInvalidAPIConfig(t *testing.T) {
 			configtest.WithEmulators(map[string]string{"AIRLOCK_AUTH_FAILURE_LIMIT": "-1", "AIRLOCK_MAX_CONNECTIONS": "0", "AIRLOCK_TRUSTED_PROXIES": "10.0.0.1"}),
 			[]string{"AIRLOCK_AUTH_FAILURE_LIMIT", "AIRLOCK_MAX_CONNECTIONS", "AIRLOCK_TRUSTED_PROXIES", `"10.0.0.1"`},
 		},
-		"metrics' port":     {configtest.WithEmulators(map[string]string{"AIRLOCK_METRICS_LISTEN_ADDR": "9090"}), []string{"AIRLOCK_METRICS_LISTEN_ADDR must be host:port", `"9090"`}},
+		"metrics' port": {configtest.WithEmulators(map[string]string{"AIRLOCK_METRICS_LISTEN_ADDR": "9090"}), []string{"AIRLOCK_METRICS_LISTEN_ADDR must be host:port", `"9090"`}},
 		"egress hosts": {
 			configtest.WithEmulators(map[string]string{"AIRLOCK_EGRESS_HOSTS": "pypi.org,*.com,10.0.0.1"}),
 			[]string{"AIRLOCK_EGRESS_HOSTS", `"*.com" must have at least two labels`, `"10.0.0.1" must be a name, not an IP address`},
