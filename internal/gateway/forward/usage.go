@@ -1,0 +1,126 @@
+package forward
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+)
+
+// Usage is what a job has sent and received, by host.
+type Usage struct {
+	Hosts   []HostUsage // by name; the last one may have no name: it is the sum of all further hosts
+	Refused []string    // that the job has asked for, the first maxRefused of them, by name
+}
+
+// HostUsage is what went to one host.
+type HostUsage struct {
+	Host           string
+	Connections    int
+	Sent, Received int64 // bytes
+}
+
+// A job may use many hosts, of which so many are named.
+const (
+	maxHosts   = 100
+	maxRefused = 50
+)
+
+// errTooMuch is the error of a connection of a job that has reached its limit.
+var errTooMuch = errors.New("this job has sent and received as many bytes as it may")
+
+type usage struct {
+	max int64
+
+	mu         sync.Mutex
+	total      int64
+	hosts      map[string]*HostUsage
+	refusedSet map[string]bool
+}
+
+func (u *usage) snapshot() Usage {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var all Usage
+	for _, h := range u.hosts {
+		all.Hosts = append(all.Hosts, *h)
+	}
+	slices.SortFunc(all.Hosts, func(a, b HostUsage) int {
+		if (a.Host == "") != (b.Host == "") {
+			return cmp.Compare(b.Host, a.Host)
+		}
+		return cmp.Compare(a.Host, b.Host)
+	})
+	all.Refused = slices.Sorted(maps.Keys(u.refusedSet))
+	return all
+}
+
+func (u *usage) refused(host string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.refusedSet == nil {
+		u.refusedSet = map[string]bool{}
+	}
+	if len(u.refusedSet) < maxRefused {
+		u.refusedSet[host] = true
+	}
+}
+
+// count returns a connection whose bytes count for a host.
+func (u *usage) count(conn net.Conn, host string) net.Conn {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.hosts == nil {
+		u.hosts = map[string]*HostUsage{}
+	}
+	h := u.hosts[host]
+	if h == nil {
+		if len(u.hosts) >= maxHosts {
+			host = ""
+		}
+		if h = u.hosts[host]; h == nil {
+			h = &HostUsage{Host: host}
+			u.hosts[host] = h
+		}
+	}
+	h.Connections++
+	return &countedConn{conn, u, h}
+}
+
+// add counts bytes. It returns errTooMuch when the job has reached its limit.
+func (u *usage) add(to *int64, n int) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	*to += int64(n)
+	u.total += int64(n)
+	if u.total > u.max {
+		return errTooMuch
+	}
+	return nil
+}
+
+type countedConn struct {
+	net.Conn
+	usage *usage
+	host  *HostUsage
+}
+
+func (c *countedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	return n, cmp.Or(c.usage.add(&c.host.Received, n), err)
+}
+
+func (c *countedConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	return n, cmp.Or(c.usage.add(&c.host.Sent, n), err)
+}
+
+// CloseWrite passes the end of a half on.
+func (c *countedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
