@@ -53,6 +53,7 @@ var modes = map[string]func(args []string) error{
 	"socket":                    socket,
 	"dial":                      dial,
 	"post":                      post,
+	"fetch":                     fetch,
 	"write-post-read":           writePostRead,
 	"write-paths":               writePaths,
 	"write-large-files":         writeLargeFiles,

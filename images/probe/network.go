@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -62,6 +64,34 @@ func post(args []string) error {
 	defer res.Body.Close()
 	_, err = io.Copy(os.Stdout, res.Body)
 	return err
+}
+
+// fetch prints the status and the body of each URL, or why there is none. It trusts the certificates on standard input.
+func fetch(urls []string) error {
+	certificates, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(certificates)
+	client := &http.Client{Transport: &http.Transport{
+		Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true,
+	}}
+	for _, url := range urls {
+		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		res, err := client.Do(req)
+		if err != nil {
+			fmt.Println("error:", err)
+			continue
+		}
+		body, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		fmt.Println(res.StatusCode, string(body), err)
+	}
+	return nil
 }
 
 // writePostRead writes the second argument to the file of the first, posts to the URL of the third, and after the

@@ -43,6 +43,7 @@ type Job struct {
 	SettleTime  time.Duration  // see Keeper; 0 disables it
 	Limits      Limits
 	Egress      Egress    // nil: the sandbox has no egress
+	Network     *Network  // nil: Egress serves the agent's model only
 	Workspace   Workspace // with which WorkspaceDir begins; it is empty if Size is 0
 	Ahead       *Ahead    // nil: the agent is not started before its job is known
 	MaxSnapshot int64     // bytes of Outcome.Snapshot at most, packed; 0: none is made
@@ -62,6 +63,16 @@ type Ahead struct {
 	Files  []File // that the agent reads when it starts, in addition to Job.Files, which come with the job
 	Egress bool   // the job has an egress
 	Once   bool   // no later job starts its agent in this way
+}
+
+// NoticePath is the file in which an agent can read which hosts it can reach, and why not others.
+const NoticePath = "/run/airlock/README"
+
+// Network is of jobs whose Egress is a forward proxy as well. Programs find it at EgressURL. For those that know no
+// proxy, the allowed names have loopback addresses, whose connections init passes on to Egress with the name.
+type Network struct {
+	Ports  []int  // at which some host may be reached
+	Notice string // the content of NoticePath
 }
 
 // WaitingAgents counts the agents that have been started and wait for a job.

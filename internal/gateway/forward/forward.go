@@ -55,6 +55,13 @@ type Config struct {
 // Proxy opens doors. It is safe for concurrent use.
 type Proxy struct{ config Config }
 
+// NewResolver returns a resolver that asks one name server, "host:port".
+func NewResolver(addr string) *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}}
+}
+
 // New returns a proxy.
 func New(c Config) *Proxy {
 	if c.MaxBytes == 0 {
@@ -116,6 +123,10 @@ func IsRequest(r *http.Request) bool { return r.Method == http.MethodConnect || 
 
 // ServeHTTP serves one request, or one connection.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !IsRequest(r) {
+		http.Error(w, "Airlock: this is a forward proxy", http.StatusNotFound)
+		return
+	}
 	d.mu.Lock()
 	if d.closed {
 		d.mu.Unlock()

@@ -15,14 +15,13 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/airlock-run/airlock/internal/netguard"
+	"github.com/airlock-run/airlock/internal/test/nameserver"
 )
 
 // hosts allows some "host:port".
@@ -41,46 +40,10 @@ func (h hosts) Ports() (ports []int) {
 	return ports
 }
 
-// resolver answers with 127.0.0.1 for names that end in .test, and with what others has.
+// resolver asks a name server of the test.
 func resolver(t *testing.T, others map[string]string) *net.Resolver {
 	t.Helper()
-	server, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = server.Close() })
-	go func() {
-		buf := make([]byte, 2048)
-		for {
-			n, from, err := server.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			var m dnsmessage.Message
-			if m.Unpack(buf[:n]) != nil {
-				continue
-			}
-			m.Response = true
-			name := strings.TrimSuffix(m.Questions[0].Name.String(), ".")
-			address := others[name]
-			if address == "" && strings.HasSuffix(name, ".test") {
-				address = "127.0.0.1"
-			}
-			switch {
-			case address == "":
-				m.RCode = dnsmessage.RCodeNameError
-			case m.Questions[0].Type == dnsmessage.TypeA:
-				m.Answers = []dnsmessage.Resource{{
-					Header: dnsmessage.ResourceHeader{Name: m.Questions[0].Name, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET},
-					Body:   &dnsmessage.AResource{A: netip.MustParseAddr(address).As4()},
-				}}
-			}
-			if out, err := m.Pack(); err == nil {
-				_, _ = server.WriteTo(out, from)
-			}
-		}
-	}()
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp", server.LocalAddr().String())
-	}}
+	return NewResolver(nameserver.Start(t, others))
 }
 
 var loopback = netguard.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}

@@ -29,6 +29,9 @@ func newStartKey(job sandbox.Job) startKey {
 	hashStrings(h, job.Argv...)
 	hashStrings(h, job.Env...)
 	hashStrings(h, string(job.Workspace.SHA256), fmt.Sprint(job.Ahead.Egress, len(job.Ahead.Files)))
+	if job.Network != nil {
+		hashStrings(h, fmt.Sprint(job.Network.Ports))
+	}
 	for _, f := range job.Ahead.Files {
 		hashStrings(h, f.Path, fmt.Sprint(f.Mode), string(f.Data))
 	}
@@ -73,6 +76,7 @@ func isTemplate(job sandbox.Job) bool {
 func template(job sandbox.Job) *sandbox.Job {
 	return &sandbox.Job{
 		Image: job.Image, Argv: job.Argv, Env: job.Env, Workspace: job.Workspace, Ahead: job.Ahead, Limits: job.Limits, Egress: noEgress{},
+		Network: job.Network,
 	}
 }
 
@@ -156,6 +160,9 @@ func encodeStart(job sandbox.Job, ahead bool) (raw, secret []byte, err error) {
 	_, none := job.Egress.(noEgress)
 	start := frame.Start{
 		Secret: secret, Argv: job.Argv, Env: job.Env, Workspace: job.Workspace.Size, Egress: !none, Ahead: ahead,
+	}
+	if job.Network != nil {
+		start.Network = &frame.Network{Ports: job.Network.Ports}
 	}
 	if job.Ahead != nil {
 		start.Files, start.Egress = withModes(job.Ahead.Files), job.Ahead.Egress

@@ -53,8 +53,10 @@ func sandboxFiles(uid int) map[string]string {
 	return map[string]string{
 		"/etc/hosts":    "127.0.0.1\tlocalhost " + hostname + "\n::1\tlocalhost\n",
 		"/etc/hostname": hostname + "\n",
-		"/etc/passwd":   fmt.Sprintf("root:x:0:0:root:/:/bin/sh\n%[1]s:x:%[2]d:%[2]d::%[3]s:/bin/sh\n", userName, uid, sandbox.HomeDir),
-		"/etc/group":    fmt.Sprintf("root:x:0:\n%s:x:%d:\n", userName, uid),
+		// Init answers if the job has a network. If not, nobody does.
+		"/etc/resolv.conf": "nameserver 127.0.0.1\noptions attempts:2 timeout:25\n",
+		"/etc/passwd":      fmt.Sprintf("root:x:0:0:root:/:/bin/sh\n%[1]s:x:%[2]d:%[2]d::%[3]s:/bin/sh\n", userName, uid, sandbox.HomeDir),
+		"/etc/group":       fmt.Sprintf("root:x:0:\n%s:x:%d:\n", userName, uid),
 	}
 }
 

@@ -24,6 +24,17 @@ func (noEgress) Waited() time.Duration    { return 0 }
 func (noEgress) MaxWait() time.Duration   { return 0 }
 func (noEgress) Close() error             { return nil }
 
+// writeNotice tells the agent which hosts it can reach.
+func (c *sandboxContainer) writeNotice(n *sandbox.Network) error {
+	if n == nil {
+		return nil
+	}
+	if err := os.WriteFile(filepath.Join(c.socketDir, filepath.Base(sandbox.NoticePath)), []byte(n.Notice), 0o644); err != nil {
+		return fmt.Errorf("write the notice of the network: %w", err)
+	}
+	return nil
+}
+
 // serveEgress starts the job's egress on the container's socket.
 func (c *sandboxContainer) serveEgress(ctx context.Context, egress sandbox.Egress) error {
 	if egress == (noEgress{}) {

@@ -10,13 +10,14 @@ import (
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
-// The Engine gives a container without a network no resolv.conf, and no hosts file either. Ours names localhost. The
+// The Engine gives a container without a network no resolv.conf, and no hosts file either. Ours names localhost, and
+// the name server that init is for jobs with a network. The
 // loopback device is up: the egress bridge listens on it.
 func TestHostsFile(t *testing.T) {
 	d := newDriver(t, Config{})
 	require.Equal(t, sandboxFiles(0)["/etc/hosts"], string(run(t, d, probe("read", "/etc/hosts")).Stdout))
 	require.Equal(t, "sandbox\n", string(run(t, d, probe("read", "/etc/hostname")).Stdout))
-	require.Empty(t, run(t, d, probe("read", "/etc/resolv.conf")).Stdout)
+	require.Equal(t, sandboxFiles(0)["/etc/resolv.conf"], string(run(t, d, probe("read", "/etc/resolv.conf")).Stdout))
 
 	job := probe("post", strings.Replace(sandbox.EgressURL, "127.0.0.1", "localhost", 1))
 	job.Stdin, job.Egress = []byte("hello"), newGateway(echoBody)

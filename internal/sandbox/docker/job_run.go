@@ -76,6 +76,9 @@ func (r *jobRun) exchangeFrames(ctx context.Context) (_ sandbox.Outcome, err err
 			return sandbox.Outcome{}, err
 		}
 	}
+	if err := c.writeNotice(r.job.Network); err != nil {
+		return sandbox.Outcome{}, err
+	}
 	if err := c.serveEgress(ctx, r.job.Egress); err != nil {
 		return sandbox.Outcome{}, err
 	}

@@ -54,15 +54,11 @@ func observedTmpfs(v selfinspect.View) map[string]string {
 	return found
 }
 
-// observedHostMounts returns the mounts of a view at the targets of mounts, and the other mount that an Engine may make
-// of a file of its own.
+// observedHostMounts returns the mounts of a view at the targets of mounts.
 func observedHostMounts(v selfinspect.View) map[string]string {
 	found := map[string]string{}
 	for _, m := range mounts("") {
 		found[m.Target] = v.Mounts[m.Target]
-	}
-	if own, ok := v.Mounts["/etc/resolv.conf"]; ok {
-		found["/etc/resolv.conf"] = own
 	}
 	return found
 }

@@ -25,7 +25,13 @@ type Start struct {
 	Files     []sandbox.File `json:"-"`
 	Workspace int64          `json:"workspace,omitempty"` // bytes of a snapshot that follows the frame; 0: none
 	Egress    bool           `json:"egress,omitempty"`    // whether init forwards connections to the egress socket
+	Network   *Network       `json:"network,omitempty"`   // nil: no host is reached by its name
 	Ahead     bool           `json:"ahead,omitempty"`     // the agent starts before the job frame has come
+}
+
+// Network is what init needs to connect programs that know no proxy.
+type Network struct {
+	Ports []int `json:"ports"` // at which hosts may be reached
 }
 
 // NewSecret returns a new random key for one container.

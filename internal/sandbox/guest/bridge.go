@@ -11,7 +11,7 @@ import (
 const (
 	// maxConnections limits concurrent connections, and so the file descriptors and buffers of init. Further
 	// connections wait in the listener's queue.
-	maxConnections = 64
+	maxConnections = 128
 	bridgeBuffer   = 32 << 10
 )
 
@@ -57,6 +57,10 @@ func (b *bridge) proxy(ctx context.Context, agentConn net.Conn) {
 		return // the agent sees a closed connection
 	}
 	defer gatewayConn.Close()
+	copyBothWays(agentConn, gatewayConn)
+}
+
+func copyBothWays(agentConn, gatewayConn net.Conn) {
 	var wg sync.WaitGroup
 	wg.Go(func() { copyOneWay(gatewayConn, agentConn) })
 	wg.Go(func() { copyOneWay(agentConn, gatewayConn) })

@@ -44,6 +44,14 @@ func run(start frame.Start, reports *frame.Writer, score *oomScore) error {
 		}
 		defer egress.Close()
 	}
+	var hosts *names
+	if start.Network != nil {
+		var err error
+		if hosts, err = openNames(context.Background(), nameServerAddr, sandbox.EgressSocket, start.Network.Ports); err != nil {
+			return err
+		}
+		defer hosts.Close()
+	}
 	std, err := openStreams(sandbox.StreamDir, start.Ahead, reports)
 	if err != nil {
 		return err
@@ -79,6 +87,9 @@ func run(start frame.Start, reports *frame.Writer, score *oomScore) error {
 	}
 	if egress != nil {
 		egress.serve()
+	}
+	if hosts != nil {
+		hosts.serve()
 	}
 	std.begin(job)
 	// The report acknowledges the job. It is sent before the agent can do anything for it, so that no agent can make a job
