@@ -40,7 +40,7 @@ func newLaunch(argv []string, maxTurns int, s agent.Settings) (launch, error) {
 		maxTurns = min(maxTurns, s.MaxTurns)
 	}
 	l := launch{
-		argv: slices.Clone(argv), args: []string{"--max-turns", strconv.Itoa(maxTurns)}, env: environment(s.Env), maxTurns: maxTurns,
+		argv: slices.Clone(argv), args: []string{"--max-turns", strconv.Itoa(maxTurns)}, env: environmentVariables(s.Env), maxTurns: maxTurns,
 	}
 	if s.Effort != "" {
 		l.args = append(l.args, "--effort", string(s.Effort))
@@ -49,7 +49,7 @@ func newLaunch(argv []string, maxTurns int, s agent.Settings) (launch, error) {
 	return l, errors.Join(l.restrictTools(s), l.addServers(s.MCPServers))
 }
 
-func environment(env map[string]string) []string {
+func environmentVariables(env map[string]string) []string {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		list = append(list, name+"="+env[name])

@@ -38,7 +38,7 @@ func (r *Run) prepareAhead(e *execution.Execution, egress bool) {
 		return
 	}
 	ahead.Egress = egress
-	if !e.Task.Settings.IsZero() {
+	if !e.Task.Settings.IsZero() || !e.Task.Environment.IsZero() {
 		ahead.Owner = e.Tenant
 	}
 	if r.sessionFile != nil || !e.Task.Workspace.Empty() {

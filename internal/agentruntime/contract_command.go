@@ -24,7 +24,7 @@ const (
 func (command) prepareJob(r *Run, e *execution.Execution) *execution.Failure {
 	t := e.Task
 	r.Job.Stdin = []byte(t.Input)
-	r.Job.Env = append(r.Job.Env, environment(t.Settings.Env)...)
+	r.Job.Env = append(r.Job.Env, environmentVariables(t.Settings.Env)...)
 	addFile := func(variable, path string, data []byte) {
 		if len(data) > 0 {
 			r.Job.Files = append(r.Job.Files, sandbox.File{Path: path, Mode: 0o600, Data: data})

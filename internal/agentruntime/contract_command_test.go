@@ -14,6 +14,7 @@ import (
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/gateway"
+	"github.com/airlock-run/airlock/internal/gateway/forward"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
@@ -139,7 +140,7 @@ func TestCommandResults(t *testing.T) {
 func TestCommandModelFailure(t *testing.T) {
 	entry := catalog.Runtime{Name: "p", Image: "i", Contract: catalog.Command, Argv: []string{"x"}, Models: []string{"m"}}
 	r := agentruntime.FromCatalog(entry, nil)
-	r.OpenEgress = func(context.Context, *execution.Execution, string) agentruntime.Egress {
+	r.OpenEgress = func(context.Context, *execution.Execution, string, *forward.Door) agentruntime.Egress {
 		return fakeEgress{gateway.Summary{Calls: 1, LastStatus: 429}}
 	}
 	run, failure := agentruntime.NewRegistry(r).Prepare(t.Context(), task(execution.Task{Input: "x"}))

@@ -15,6 +15,7 @@ import (
 	"github.com/airlock-run/airlock/internal/agentruntime/streamjson"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/gateway"
+	"github.com/airlock-run/airlock/internal/gateway/forward"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
@@ -33,7 +34,9 @@ func (s fakeEgress) Summary() gateway.Summary      { return s.summary }
 func claudeWithSummary(s gateway.Summary) *agentruntime.Registry {
 	r := claudeRuntime("image", nil)
 	r.Unavailable = ""
-	r.OpenEgress = func(context.Context, *execution.Execution, string) agentruntime.Egress { return fakeEgress{s} }
+	r.OpenEgress = func(context.Context, *execution.Execution, string, *forward.Door) agentruntime.Egress {
+		return fakeEgress{s}
+	}
 	return agentruntime.NewRegistry(r)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/airlock-run/airlock/internal/answerschema"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/gateway"
+	"github.com/airlock-run/airlock/internal/gateway/forward"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
@@ -30,7 +31,8 @@ type Run struct {
 	sessionFile     []byte
 	resumed         string // the ID of that session; empty: it has none
 	egress          Egress
-	lines           lineSplitter // of the output
+	door            *forward.Door // nil: the job has no network
+	lines           lineSplitter  // of the output
 	said            newestText
 	onSaying        func(part string, begins bool) // may be nil
 	unfinished      strings.Builder                // the beginning of the text that the agent is saying
@@ -46,9 +48,15 @@ func (r Runtime) prepare(ctx context.Context, e *execution.Execution) (*Run, *ex
 	if failure != nil {
 		return nil, failure
 	}
-	if r.OpenEgress != nil {
-		run.egress = r.OpenEgress(ctx, e, run.Model)
+	if run.Job.Network != nil {
+		run.door = r.Forward.Open(e.ID, e.Task.Network.Rules())
+	}
+	switch {
+	case r.OpenEgress != nil:
+		run.egress = r.OpenEgress(ctx, e, run.Model, run.door)
 		run.Job.Egress = run.egress
+	case run.door != nil:
+		run.Job.Egress = forward.Egress(run.door)
 	}
 	return run, nil
 }
@@ -82,7 +90,8 @@ func (r Runtime) prepareJob(e *execution.Execution) (*Run, *execution.Failure) {
 	if failure := run.addInputFiles(&e.Task); failure != nil {
 		return nil, failure
 	}
-	run.prepareAhead(e, r.OpenEgress != nil)
+	run.addEnvironment(&e.Task)
+	run.prepareAhead(e, r.OpenEgress != nil || run.Job.Network != nil)
 	return run, nil
 }
 

@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
+	"github.com/airlock-run/airlock/internal/domain/environment"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/gateway"
+	"github.com/airlock-run/airlock/internal/gateway/forward"
 	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
@@ -22,9 +24,11 @@ type Runtime struct {
 	// Unavailable says what the operator has to do before jobs can use the runtime; empty if it is available.
 	Unavailable string
 
-	// OpenEgress opens the egress of one execution to one model. The calls become part of ctx's trace. Nil if the runtime
-	// has no egress.
-	OpenEgress func(ctx context.Context, e *execution.Execution, model string) Egress
+	// OpenEgress opens the egress of one execution to one model, and to the door's hosts; nil: to no hosts. The calls
+	// become part of ctx's trace. Nil if the runtime has no egress.
+	OpenEgress func(ctx context.Context, e *execution.Execution, model string, door *forward.Door) Egress
+	// Forward opens the way to the hosts that an environment allows. It is never nil.
+	Forward *forward.Proxy
 }
 
 // Egress serves the requests of one execution and counts them.
@@ -36,9 +40,9 @@ type Egress interface {
 }
 
 // FromCatalog makes a runtime from an entry of the catalog. gw is nil if the operator has set no API key; then a
-// runtime that needs a gateway is unavailable.
+// runtime that needs a gateway is unavailable. The runtime's environments reach no hosts: see Runtime.Forward.
 func FromCatalog(entry catalog.Runtime, gw *gateway.Gateway) Runtime {
-	r := Runtime{Runtime: entry}
+	r := Runtime{Runtime: entry, Forward: forward.New(forward.Config{Ceiling: environment.Rules{}})}
 	switch {
 	case entry.Egress == nil:
 	case gw == nil:
@@ -51,8 +55,9 @@ func FromCatalog(entry catalog.Runtime, gw *gateway.Gateway) Runtime {
 		for _, route := range entry.Egress.Routes {
 			policy.Routes = append(policy.Routes, gateway.Route(route))
 		}
-		r.OpenEgress = func(ctx context.Context, e *execution.Execution, model string) Egress {
+		r.OpenEgress = func(ctx context.Context, e *execution.Execution, model string, door *forward.Door) Egress {
 			executionPolicy := policy
+			executionPolicy.Door = door
 			executionPolicy.Models = []string{model}
 			executionPolicy.Budget = gateway.Budget{Tokens: e.Task.Budget.MaxTokens, CostUSD: e.Task.Budget.MaxCostUSD}
 			executionPolicy.PreviousUsage = gateway.Budget{Tokens: e.Usage.InputTokens + e.Usage.OutputTokens, CostUSD: e.Usage.CostUSD}

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
+
+	"github.com/airlock-run/airlock/internal/gateway/forward"
 )
 
 // Endpoint is the egress of one execution. It implements sandbox.Egress.
@@ -39,6 +41,7 @@ type Endpoint struct {
 	// What a job can cost the process that it shares with others is limited by these rates. Requests and connections
 	// above them wait.
 	requestRate, connectionRate *rate.Limiter
+	connections                 int           // at the same time
 	bodyRate                    *rate.Limiter // bytes of request bodies
 
 	unlimitedLog *zap.Logger
@@ -78,11 +81,20 @@ func newServer(h http.Handler, log *zap.Logger) *http.Server {
 
 // Serve answers the sandbox's requests until the listener or the endpoint is closed. It owns the listener.
 func (e *Endpoint) Serve(l net.Listener) error {
-	err := e.server.Serve(netutil.LimitListener(slowListener{l, e}, maxConnections))
+	err := e.server.Serve(netutil.LimitListener(slowListener{l, e}, e.connections))
 	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return err
+}
+
+// serve passes a request on to its door.
+func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) {
+	if e.policy.Door != nil && forward.IsRequest(r) {
+		e.policy.Door.ServeHTTP(w, r)
+		return
+	}
+	e.ServeHTTP(w, r)
 }
 
 // slowListener accepts connections at the endpoint's rate. Those that wait for it cost the sandbox's memory.
@@ -107,6 +119,9 @@ func (e *Endpoint) Close() error {
 	e.mu.Unlock()
 	e.cancel(errEndpointClosed)
 	err := e.server.Close()
+	if e.policy.Door != nil {
+		e.policy.Door.Close()
+	}
 	e.requests.Wait()
 	e.logged.Do(e.logSummary)
 	if errors.Is(err, net.ErrClosed) {

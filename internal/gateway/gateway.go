@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
+	"github.com/airlock-run/airlock/internal/gateway/forward"
 	"github.com/airlock-run/airlock/internal/telemetry/trace"
 )
 
@@ -70,10 +71,15 @@ func (g *Gateway) OpenEndpoint(ctx context.Context, executionID string, p Policy
 
 		requestRate:    rate.NewLimiter(maxRate, maxBurst),
 		connectionRate: rate.NewLimiter(maxRate, maxBurst),
+		connections:    maxConnections,
 		bodyRate:       rate.NewLimiter(maxBodyRate, int(2*g.config.MaxRequestSize)),
 	}
 	e.unlimitedLog = g.config.Log.With(zap.String("execution", executionID), trace.LogField(ctx))
 	e.log, e.logLines = limitLines(e.unlimitedLog)
-	e.server = newServer(e, e.log)
+	if p.Door != nil {
+		e.connectionRate = rate.NewLimiter(forward.MaxConnections, forward.MaxConnections)
+		e.connections += forward.MaxConnections
+	}
+	e.server = newServer(http.HandlerFunc(e.serve), e.log)
 	return e
 }

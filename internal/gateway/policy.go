@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/airlock-run/airlock/internal/gateway/forward"
 )
 
 // Policy is what the agent of one execution may use, as its runtime declares it.
@@ -19,6 +21,8 @@ type Policy struct {
 	Budget Budget
 	// PreviousUsage is what earlier attempts of the execution used. It counts against the budget.
 	PreviousUsage Budget
+	// Door serves what is not for the model: requests for a forward proxy; nil: there is none. The endpoint closes it.
+	Door *forward.Door
 }
 
 // Route is one allowed request line. The request is compared without decoding or cleaning, so each route has exactly

@@ -25,6 +25,9 @@ type Task struct {
 	// Environment is the environment in which the job runs, in the version of the acceptance; zero: none. A retry has the
 	// same version.
 	Environment environment.VersionRef `firestore:"environment,omitzero"`
+	// Network and Variables are those of the environment. They are read after the claim and not stored here.
+	Network   environment.Network `firestore:"-"`
+	Variables map[string]string   `firestore:"-"`
 
 	// InputFileList lists the input files; SetInputFiles sets it. InputFiles holds those that are stored with the
 	// execution; it is read after the claim and not stored here.

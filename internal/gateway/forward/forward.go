@@ -46,6 +46,8 @@ type Rules interface {
 type Config struct {
 	Guard    netguard.Guard // which addresses are dialed besides public ones
 	Resolver *net.Resolver  // nil: that of this machine
+	// Ceiling is what the operator allows: no job reaches more, whatever its rules; nil: there is no ceiling.
+	Ceiling Rules
 	// Reserved are hosts that nobody reaches here, because they have a door of their own: those of the models.
 	Reserved []string
 	MaxBytes int64 // that one job may send and receive; 0: DefaultMaxBytes
@@ -184,6 +186,8 @@ func (d *Door) check(t target) string {
 		return t.host + " is reached only as the model of this agent, at ANTHROPIC_BASE_URL or the like"
 	case !d.rules.Allows(t.host, t.port):
 		return t.String() + " is not among the allowed hosts of this environment"
+	case d.config.Ceiling != nil && !d.config.Ceiling.Allows(t.host, t.port):
+		return t.String() + " is not among the hosts that the operator allows"
 	}
 	return ""
 }

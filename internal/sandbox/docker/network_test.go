@@ -27,8 +27,10 @@ type testRules struct {
 	port    int
 }
 
-func (r testRules) Allows(host string, port int) bool { return port == r.port && slices.Contains(r.allowed, host) }
-func (r testRules) Ports() []int                      { return []int{r.port} }
+func (r testRules) Allows(host string, port int) bool {
+	return port == r.port && slices.Contains(r.allowed, host)
+}
+func (r testRules) Ports() []int { return []int{r.port} }
 
 // networkJob returns a job of the probe that may reach example.com of a test network, and the port of that host. Its
 // certificate is on the standard input of the job.
