@@ -32,6 +32,19 @@ func (r *Run) addEnvironment(t *execution.Task) {
 	job.Network = &sandbox.Network{Ports: rules.Ports(), Notice: networkNotice(rules)}
 }
 
+// Network returns what the job has done in the network so far; nil: it has none.
+func (r *Run) Network() *execution.NetworkUse {
+	if r.door == nil {
+		return nil
+	}
+	used := r.door.Usage()
+	n := &execution.NetworkUse{Refused: used.Refused}
+	for _, h := range used.Hosts {
+		n.Hosts = append(n.Hosts, execution.HostUse(h))
+	}
+	return n
+}
+
 // networkNotice tells an agent which hosts it can reach.
 func networkNotice(rules environment.Rules) string {
 	var b strings.Builder

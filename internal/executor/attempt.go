@@ -200,8 +200,8 @@ func (x *Executor) startableRuntimes() []string {
 func (a *attempt) runJob(ctx context.Context) (err error) {
 	defer supervise.RecoverTo(&err)
 	x := a.executor
-	if err := a.loadTask(ctx); errors.Is(err, errNoSettings) {
-		a.ending = (&execution.Failure{Code: execution.CodeInvalidTask, Message: "The version of the agent does not exist any more."}).
+	if err := a.loadTask(ctx); errors.Is(err, errNoVersion) {
+		a.ending = (&execution.Failure{Code: execution.CodeInvalidTask, Message: "The version of the agent or of the environment does not exist any more."}).
 			Ending(execution.Usage{})
 		return nil
 	} else if err != nil {
@@ -289,7 +289,7 @@ func causeOr(ctx context.Context, err error) error {
 }
 
 // loadTask reads the parts of the task that are not in the execution's document: the input files, the settings of the
-// agent, and the messages and the agent session of the conversation.
+// agent, the environment, and the messages and the agent session of the conversation.
 func (a *attempt) loadTask(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -300,10 +300,17 @@ func (a *attempt) loadTask(ctx context.Context) (err error) {
 		}
 	}
 	if e.Task.HasSettings {
-		e.Task.Settings, err = a.executor.settings.get(ctx, agentVersion{e.Tenant, e.AgentID, e.AgentVersion})
+		e.Task.Settings, err = a.executor.settings.get(ctx, versionRef{e.Tenant, e.AgentID, e.AgentVersion})
 		if err != nil {
 			return err
 		}
+	}
+	if ref := e.Task.Environment; !ref.IsZero() {
+		env, err := a.executor.environments.get(ctx, versionRef{e.Tenant, ref.ID, ref.Version})
+		if err != nil {
+			return err
+		}
+		e.Task.Network, e.Task.Variables = env.Network, env.Variables
 	}
 	if e.ConversationID == "" {
 		return nil
@@ -317,6 +324,7 @@ func (a *attempt) parseOutcome() execution.Ending {
 	result, failure := a.run.ParseOutcome(a.outcome)
 	if failure != nil {
 		ending := failure.Ending(a.usage())
+		ending.Network = a.run.Network()
 		ending.PartialText = transcript.Mask(a.run.PartialText())
 		ending.SessionRejected = a.run.SessionRejected(a.outcome)
 		return ending
@@ -324,7 +332,7 @@ func (a *attempt) parseOutcome() execution.Ending {
 	if e.Task.Schema == conversation.BuilderSchema {
 		*result = conversation.ParseBuilderAnswer(*result)
 	}
-	return execution.Ending{Status: execution.Succeeded, Result: result, Usage: a.usage()}
+	return execution.Ending{Status: execution.Succeeded, Result: result, Usage: a.usage(), Network: a.run.Network()}
 }
 
 // usage returns what the job used: of the model, as the gateway counted it, and of its sandbox.

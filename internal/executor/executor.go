@@ -24,6 +24,7 @@ import (
 	"github.com/airlock-run/airlock/internal/broadcast"
 	"github.com/airlock-run/airlock/internal/domain/agent"
 	"github.com/airlock-run/airlock/internal/domain/conversation"
+	"github.com/airlock-run/airlock/internal/domain/environment"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/membership"
 	"github.com/airlock-run/airlock/internal/queue"
@@ -46,6 +47,7 @@ type TaskStore interface {
 	InputFiles(ctx context.Context, ref execution.Ref) ([]execution.InputFile, error)
 	// AgentSettings returns the settings of a version, also of an agent that was deleted.
 	AgentSettings(ctx context.Context, tenant, agentID string, version int) (agent.Settings, error)
+	EnvironmentVersion(ctx context.Context, tenant, environmentID string, version int) (environment.Environment, error)
 	// Execution serves to see whether an execution was canceled.
 	Execution(ctx context.Context, ref execution.Ref) (execution.Execution, error)
 }
@@ -137,20 +139,21 @@ var (
 
 // Executor runs executions in one process.
 type Executor struct {
-	config    Config
-	slots     *slots
-	finishSem *semaphore.Weighted // held by an attempt that writes its result after it has released its slot
-	attempts  inFlight
-	signals   broadcast.Broadcaster // passes signals to the attempts in progress
-	steps     runningSteps
-	health    *engineHealth
-	runtimes  *runtimeStates
-	drain     *drainGate
-	jobStarts jobStarts
-	nextTurns *nextTurns
-	starts    sync.WaitGroup     // of agents for next turns
-	turns     chan execution.Ref // for which an agent waits here
-	settings  settingsCache
+	config       Config
+	slots        *slots
+	finishSem    *semaphore.Weighted // held by an attempt that writes its result after it has released its slot
+	attempts     inFlight
+	signals      broadcast.Broadcaster // passes signals to the attempts in progress
+	steps        runningSteps
+	health       *engineHealth
+	runtimes     *runtimeStates
+	drain        *drainGate
+	jobStarts    jobStarts
+	nextTurns    *nextTurns
+	starts       sync.WaitGroup     // of agents for next turns
+	turns        chan execution.Ref // for which an agent waits here
+	settings     versionCache[agent.Settings]
+	environments versionCache[environment.Environment]
 }
 
 // New returns an executor; Run starts it.
@@ -162,9 +165,9 @@ func New(c Config) *Executor {
 	return &Executor{
 		config: c, slots: newSlots(c.Slots, c.Reserved), finishSem: semaphore.NewWeighted(int64(c.Slots)), health: health,
 		runtimes: newRuntimeStates(health.changed.Notify), drain: newDrainGate(),
-		turns:     make(chan execution.Ref, turnsBuffer),
-		nextTurns: &nextTurns{max: c.MaxNextTurns, hold: c.NextTurnHold, memoryIsShort: memoryIsShort},
-		settings:  newSettingsCache(c.Tasks),
+		nextTurns:    &nextTurns{max: c.MaxNextTurns, hold: c.NextTurnHold, memoryIsShort: memoryIsShort},
+		settings:     newVersionCache(c.Tasks.AgentSettings),
+		environments: newVersionCache(c.Tasks.EnvironmentVersion),
 	}
 }
 

@@ -210,6 +210,7 @@ func (x *Executor) startNextTurn(ctx context.Context, last *execution.Execution,
 		AgentID: last.AgentID, AgentVersion: last.AgentVersion,
 		Task: execution.Task{
 			Runtime: last.Task.Runtime, Model: last.Task.Model, Instructions: last.Task.Instructions, HasSettings: last.Task.HasSettings,
+			Environment: last.Task.Environment,
 		},
 	}
 	a := &attempt{executor: x, execution: next, log: log}

@@ -30,6 +30,7 @@ var mutableFields = []struct {
 	{"usageBundle", func(e *execution.Execution) any { return e.UsageBundle }},
 	{"files", func(e *execution.Execution) any { return e.Files }},
 	{"omittedFileCount", func(e *execution.Execution) any { return e.OmittedFileCount }},
+	{"network", func(e *execution.Execution) any { return e.Network }},
 	{"workspace", func(e *execution.Execution) any { return e.Workspace }},
 	{"workspaceLost", func(e *execution.Execution) any { return e.WorkspaceLost }},
 	{"receipt", func(e *execution.Execution) any { return e.Receipt }},

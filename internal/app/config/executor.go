@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"os"
 	"runtime"
@@ -47,6 +48,14 @@ type Executor struct {
 	// MaxWorkspaceMiB is how large the packed files of a job's working folder may be, so that they are stored for a later
 	// job. 0: none are stored, and the turns of a conversation begin without the files of those before.
 	MaxWorkspaceMiB int64 `env:"AIRLOCK_WORKSPACE_MAX_MIB" envDefault:"256"`
+
+	// EgressPrivateNetworks are the private networks whose hosts an environment may reach, besides public addresses:
+	// "10.1.0.0/16,…". Their names still have to be allowed.
+	EgressPrivateNetworks []netip.Prefix `env:"AIRLOCK_EGRESS_ALLOW_PRIVATE"`
+	// EgressNameServer resolves the names of environments' hosts, host:port. Default: as this machine does.
+	EgressNameServer string `env:"AIRLOCK_EGRESS_NAME_SERVER"`
+	// EgressMaxMiB is what one job may send to and receive from hosts of its environment, in all.
+	EgressMaxMiB int64 `env:"AIRLOCK_EGRESS_MAX_MIB" envDefault:"10240"`
 
 	// DockerHost is the Engine's address. Default: unix:///var/run/docker.sock.
 	DockerHost string `env:"DOCKER_HOST"`

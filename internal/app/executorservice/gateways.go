@@ -3,13 +3,17 @@ package executorservice
 import (
 	"crypto/x509"
 	"fmt"
+	"net"
 	"net/url"
+	"strings"
 
 	"go.uber.org/zap"
 
 	"github.com/airlock-run/airlock/internal/agentruntime"
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
 	"github.com/airlock-run/airlock/internal/gateway"
+	"github.com/airlock-run/airlock/internal/gateway/forward"
+	"github.com/airlock-run/airlock/internal/netguard"
 )
 
 // newRegistry returns the runtimes, with one gateway for each upstream that has an API key, and a function that closes
@@ -21,6 +25,10 @@ func newRegistry(s Settings, log *zap.Logger) (*agentruntime.Registry, func(), e
 			gw.Close()
 		}
 	}
+	hosts := forward.New(forward.Config{
+		Guard: netguard.Guard{Allow: s.EgressPrivateNetworks}, Resolver: newResolver(s.EgressNameServer), Ceiling: s.EgressHosts,
+		Reserved: upstreamHosts(s), MaxBytes: s.EgressMaxMiB << 20, Log: log.Named("egress"),
+	})
 	var runtimes []agentruntime.Runtime
 	for _, entry := range s.runtimes.Runtimes {
 		up := resolveUpstream(s, entry.Egress)
@@ -32,9 +40,30 @@ func newRegistry(s Settings, log *zap.Logger) (*agentruntime.Registry, func(), e
 			}
 			gateways[up] = gw
 		}
-		runtimes = append(runtimes, agentruntime.FromCatalog(entry, gateways[up]))
+		r := agentruntime.FromCatalog(entry, gateways[up])
+		r.Forward = hosts
+		runtimes = append(runtimes, r)
 	}
 	return agentruntime.NewRegistry(runtimes...), closeAll, nil
+}
+
+// newResolver returns a resolver for the hosts of environments; nil: that of this machine.
+func newResolver(nameServer string) *net.Resolver {
+	if nameServer == "" {
+		return nil
+	}
+	return forward.NewResolver(nameServer)
+}
+
+// upstreamHosts returns the hosts of all models, which jobs reach only through the gateway that counts their calls.
+func upstreamHosts(s Settings) []string {
+	var hosts []string
+	for _, entry := range s.runtimes.Runtimes {
+		if u, err := url.Parse(resolveUpstream(s, entry.Egress).url); err == nil && u.Hostname() != "" {
+			hosts = append(hosts, strings.ToLower(u.Hostname()))
+		}
+	}
+	return append(hosts, strings.ToLower(s.AnthropicBaseURL.Hostname()))
 }
 
 // upstream is a model's API with one key. Without a key it is not used.

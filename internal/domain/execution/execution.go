@@ -107,6 +107,8 @@ type Execution struct {
 	// OmittedFileCount counts output files that were not stored: too many, too large, or not regular files.
 	OmittedFileCount int `firestore:"omittedFileCount,omitempty"`
 
+	// Network is what the newest attempt did in the network; nil: its environment has none.
+	Network *NetworkUse `firestore:"network,omitempty"`
 	// Workspace has the files that the newest attempt left in its working folder; nil: WorkspaceLost says why there are
 	// none, or no attempt ran to its end.
 	Workspace     *Workspace    `firestore:"workspace,omitempty"`

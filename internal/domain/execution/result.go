@@ -25,7 +25,23 @@ type Ending struct {
 	OmittedFileCount int
 	Workspace        *Workspace
 	WorkspaceLost    WorkspaceLoss
+	Network          *NetworkUse
 	Steps            []Step // nil: the steps of the last heartbeat stay
+}
+
+// NetworkUse is what a job sent to and received from the hosts of its environment.
+type NetworkUse struct {
+	Hosts []HostUse `firestore:"hosts,omitempty"` // by name; one without a name is the sum of all further ones
+	// Refused are the hosts that the job asked for and did not reach, the first of them.
+	Refused []string `firestore:"refused,omitempty"`
+}
+
+// HostUse is what went to one host.
+type HostUse struct {
+	Host        string `firestore:"host"`
+	Connections int    `firestore:"connections"`
+	Sent        int64  `firestore:"sent"` // bytes
+	Received    int64  `firestore:"received"`
 }
 
 // Hold says that a process has an agent waiting for the next turn of a conversation.

@@ -426,6 +426,7 @@ func (e *Execution) finish(ending Ending, now time.Time) {
 	e.NewSession, e.SessionRejected, e.Hold = ending.NewSession, ending.SessionRejected, ending.Hold
 	e.Files, e.OmittedFileCount = ending.Files, ending.OmittedFileCount
 	e.Workspace, e.WorkspaceLost = ending.Workspace, ending.WorkspaceLost
+	e.Network = ending.Network
 	if ending.Steps != nil {
 		e.Steps = ending.Steps
 	}

@@ -3,6 +3,7 @@ package forward
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -345,4 +347,20 @@ func TestCloseEndsTunnels(t *testing.T) {
 	require.Error(t, err)
 	_, _, err = get(t, behind(proxy, nil), "http://a.test:"+port)
 	require.True(t, err != nil && !errors.Is(err, context.DeadlineExceeded), "%v", err)
+}
+
+// What the agent writes in place of a host is shown to people.
+func TestRefusedNamesCanBeShown(t *testing.T) {
+	d, _ := openDoor(t, Config{})
+	for _, name := range []string{strings.Repeat("x", 1000), "a\x1b[31m", "b\u202e"} {
+		d.usage.refused(name)
+	}
+	for range maxRefused + 10 {
+		d.usage.refused(rand.Text())
+	}
+	shown := d.Usage().Refused
+	require.Len(t, shown, maxRefused)
+	require.Contains(t, shown, "a?[31m")
+	require.Contains(t, shown, "b?")
+	require.Contains(t, shown, strings.Repeat("x", maxShown))
 }

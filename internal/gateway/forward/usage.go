@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -64,8 +65,22 @@ func (u *usage) refused(host string) {
 		u.refusedSet = map[string]bool{}
 	}
 	if len(u.refusedSet) < maxRefused {
-		u.refusedSet[host] = true
+		u.refusedSet[readable(host)] = true
 	}
+}
+
+// maxShown is longer than any name with its port, in bytes.
+const maxShown = 260
+
+// readable returns what the agent has written in place of a host, so that it can be shown.
+func readable(host string) string {
+	host = strings.Map(func(r rune) rune {
+		if r < 0x21 || r > 0x7e {
+			return '?'
+		}
+		return r
+	}, host)
+	return host[:min(len(host), maxShown)]
 }
 
 // count returns a connection whose bytes count for a host.
