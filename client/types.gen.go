@@ -847,6 +847,9 @@ type Execution struct {
 	Labels Labels `json:"labels,omitempty,omitzero"`
 	Model  string `json:"model,omitempty,omitzero"`
 
+	// Network What the newest attempt sent to and received from the hosts of its environment. Absent before its end, and if the environment allows no hosts
+	Network NetworkUse `json:"network,omitempty,omitzero"`
+
 	// OmittedFileCount Number of output files that were not stored: too many, too large, or not regular files
 	OmittedFileCount int `json:"omittedFileCount,omitempty,omitzero"`
 
@@ -1038,6 +1041,14 @@ type HealthStatus string
 // HostPattern Examples: api.example.com, *.example.org:8443
 type HostPattern = string
 
+// HostUse defines model for HostUse.
+type HostUse struct {
+	Connections   int    `json:"connections"`
+	Host          string `json:"host"`
+	ReceivedBytes int64  `json:"receivedBytes"`
+	SentBytes     int64  `json:"sentBytes"`
+}
+
 // InputFile It has either `content` or `fileId`
 type InputFile struct {
 	Content *string `json:"content,omitempty"`
@@ -1185,6 +1196,15 @@ type Network struct {
 // NetworkMode `none`: no network. `limited`: `hosts`, and with `packages` the usual registries. `open`: any public host on the
 // ports 443 and 80, and `hosts`
 type NetworkMode string
+
+// NetworkUse What the newest attempt sent to and received from the hosts of its environment. Absent before its end, and if the environment allows no hosts
+type NetworkUse struct {
+	// Hosts By name. One without a name, the last, is the sum of all further hosts
+	Hosts []HostUse `json:"hosts"`
+
+	// Refused Hosts that the agent asked for and did not reach, the first 50 of them
+	Refused []string `json:"refused"`
+}
 
 // NextCursor The `cursor` of the next page; absent on the last page
 type NextCursor = string

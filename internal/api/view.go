@@ -30,6 +30,9 @@ func viewExecution(e execution.Execution) contract.Execution {
 	if e.Receipt != "" {
 		v.Receipt = json.RawMessage(e.Receipt)
 	}
+	if e.Network != nil {
+		v.Network = viewNetworkUse(e.Network)
+	}
 	if e.Result != nil {
 		v.Result = viewResult(e)
 	}
@@ -205,4 +208,12 @@ func orZero(t *time.Time) time.Time {
 		return time.Time{}
 	}
 	return *t
+}
+
+func viewNetworkUse(n *execution.NetworkUse) contract.NetworkUse {
+	v := contract.NetworkUse{Hosts: []contract.HostUse{}, Refused: append([]string{}, n.Refused...)}
+	for _, h := range n.Hosts {
+		v.Hosts = append(v.Hosts, contract.HostUse{Host: h.Host, Connections: h.Connections, SentBytes: h.Sent, ReceivedBytes: h.Received})
+	}
+	return v
 }
