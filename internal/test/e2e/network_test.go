@@ -151,7 +151,7 @@ func TestAgentReachesTheHostsOfItsEnvironment(t *testing.T) {
 	require.Contains(t, text, "    a.example.com:"+network.port+"\n")
 	require.Len(t, e.Network.Hosts, 1)
 	require.Equal(t, "a.example.com", e.Network.Hosts[0].Host)
-	require.Greater(t, e.Network.Hosts[0].Connections, 7)
+	require.GreaterOrEqual(t, e.Network.Hosts[0].Connections, 7)
 	require.Subset(t, e.Network.Refused, []string{"b.example.com", "b.example.com:" + network.port, "inside.example.com:" + network.port})
 
 	// A job without the environment has no network at all.
