@@ -27,8 +27,8 @@ const (
 var firstNameAddr = netip.AddrFrom4([4]byte{127, 64, 0, 1})
 
 // names makes the allowed hosts reachable for programs that know nothing of a proxy. It is the name server of the
-// sandbox: an allowed name gets a loopback address of its own, and a connection to that address goes to the gateway with
-// the name. Other names do not exist.
+// sandbox: an allowed name gets a loopback address of its own, and a connection to that address goes to the gateway
+// with the name. Other names do not exist.
 type names struct {
 	ctx    context.Context
 	socket string
