@@ -96,11 +96,12 @@ func (d *Door) checkHello(client *clientConn, t target) error {
 		return err
 	}
 	first, err := client.r.Peek(1)
-	if err == nil && first[0] == tlsRecord {
+	switch {
+	case err == nil && first[0] == tlsRecord:
 		err = requireSNI(d.ctx, client, t.host)
-	} else if t.port == https443 {
+	case t.port == https443:
 		err = errors.Join(errNoTLS, err)
-	} else if isTimeout(err) {
+	case isTimeout(err):
 		err = nil
 	}
 	return errors.Join(err, client.SetReadDeadline(time.Time{}))
