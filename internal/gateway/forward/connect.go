@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -48,12 +49,28 @@ func (d *Door) connect(w http.ResponseWriter, r *http.Request) {
 		d.servePlainConn(client, t)
 		return
 	}
+	d.tunnel(client, upstream, t)
+}
+
+// tunnel copies in both directions until both have ended, or one has failed. Elsewhere than at port 443 the server may
+// send first.
+func (d *Door) tunnel(client *clientConn, upstream net.Conn, t target) {
+	var answers sync.WaitGroup
+	defer answers.Wait()
+	if t.port != https443 {
+		answers.Go(func() { copyHalf(client, upstream) })
+	}
 	if err := d.checkHello(client, t); err != nil {
 		d.usage.refused(t.String())
 		d.log.Info("egress refused", logHost(t), logReason(err))
+		_ = client.Close()
+		_ = upstream.Close()
 		return
 	}
-	tunnel(client, upstream)
+	if t.port == https443 {
+		answers.Go(func() { copyHalf(client, upstream) })
+	}
+	copyHalf(upstream, client)
 }
 
 // hijack takes the connection of a request. What the client has sent already is read first.
@@ -84,31 +101,25 @@ func (c *clientConn) CloseWrite() error {
 // tlsRecord is the first byte of a TLS hello.
 const tlsRecord = 0x16
 
-// checkHello requires that a client which begins with a TLS hello names the target in it. The hello stays to be read.
-// At port 443 nothing else may be sent. Elsewhere a program may wait for the other side first, so the wait for its
-// first byte is short.
+// checkHello waits for the first bytes of a client. If they are a TLS hello, it must name the target. The hello stays
+// to be read. At port 443 nothing else may be sent.
 func (d *Door) checkHello(client *clientConn, t target) error {
-	wait := firstBytesTimeout
-	if t.port != https443 {
-		wait = serverFirstDelay
-	}
-	if err := client.SetReadDeadline(time.Now().Add(wait)); err != nil {
-		return err
+	if t.port == https443 {
+		if err := client.SetReadDeadline(time.Now().Add(firstBytesTimeout)); err != nil {
+			return err
+		}
 	}
 	first, err := client.r.Peek(1)
 	switch {
 	case err == nil && first[0] == tlsRecord:
-		err = requireSNI(d.ctx, client, t.host)
+		if err := requireSNI(d.ctx, client, t.host); err != nil {
+			return err
+		}
 	case t.port == https443:
-		err = errors.Join(errNoTLS, err)
-	case isTimeout(err):
-		err = nil
+		return errors.Join(errNoTLS, err)
 	}
-	return errors.Join(err, client.SetReadDeadline(time.Time{}))
+	return client.SetReadDeadline(time.Time{})
 }
-
-// serverFirstDelay is how long a tunnel to a port other than 443 waits for the first byte of the client.
-const serverFirstDelay = 500 * time.Millisecond
 
 const (
 	http80   = 80
@@ -119,11 +130,6 @@ var (
 	errNoTLS = errors.New("the connection to port 443 does not begin with TLS")
 	errHello = errors.New("the hello was read")
 )
-
-func isTimeout(err error) bool {
-	var timeout net.Error
-	return errors.As(err, &timeout) && timeout.Timeout()
-}
 
 // requireSNI reads a TLS hello and puts it back.
 func requireSNI(ctx context.Context, client *clientConn, host string) error {
@@ -156,17 +162,6 @@ type helloConn struct {
 
 func (c *helloConn) Read(p []byte) (int, error)  { return c.r.Read(p) }
 func (c *helloConn) Write(p []byte) (int, error) { return len(p), nil }
-
-// tunnel copies in both directions until both have ended, or one has failed.
-func tunnel(client *clientConn, upstream net.Conn) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		copyHalf(upstream, client)
-	}()
-	copyHalf(client, upstream)
-	<-done
-}
 
 // copyHalf copies until src ends, and passes the end on. A failure ends both directions.
 func copyHalf(dst, src net.Conn) {

@@ -211,6 +211,23 @@ func TestHelloMustNameTheHost(t *testing.T) {
 	}
 }
 
+// At other ports a hello must name the host as well, also one that comes late.
+func TestLateHelloMustNameTheHost(t *testing.T) {
+	upstream, addr := acceptOne(t)
+	_, port, _ := net.SplitHostPort(addr)
+	_, proxy := openDoor(t, Config{Guard: loopback}, "a.test:"+port)
+	conn, _ := dialRaw(t, proxy, "a.test:"+port)
+	server := <-upstream
+	_, err := io.WriteString(server, "x")
+	require.NoError(t, err)
+	_, err = io.ReadFull(conn, make([]byte, 1))
+	require.NoError(t, err)
+	require.Error(t, tls.Client(conn, &tls.Config{ServerName: "evil.test"}).Handshake())
+	got, err := io.ReadAll(server)
+	require.NoError(t, err)
+	require.Empty(t, got)
+}
+
 // acceptOne listens, and returns the first connection.
 func acceptOne(t *testing.T) (<-chan net.Conn, string) {
 	t.Helper()
