@@ -165,6 +165,7 @@ func New(c Config) *Executor {
 	return &Executor{
 		config: c, slots: newSlots(c.Slots, c.Reserved), finishSem: semaphore.NewWeighted(int64(c.Slots)), health: health,
 		runtimes: newRuntimeStates(health.changed.Notify), drain: newDrainGate(),
+		turns:        make(chan execution.Ref, turnsBuffer),
 		nextTurns:    &nextTurns{max: c.MaxNextTurns, hold: c.NextTurnHold, memoryIsShort: memoryIsShort},
 		settings:     newVersionCache(c.Tasks.AgentSettings),
 		environments: newVersionCache(c.Tasks.EnvironmentVersion),
