@@ -201,7 +201,7 @@ func TestInvalidExecutorConfig(t *testing.T) {
 // The API and the executors read the same list. None is set by default.
 func TestEgressHosts(t *testing.T) {
 	for text, want := range map[string][]string{
-		"": {}, "*": {"*"}, " PyPI.org, *.example.org:8443 ": {"pypi.org", "*.example.org:8443"},
+		"": {}, "*": {"*"}, "PyPI.org, *.example.org:8443,": {"pypi.org", "*.example.org:8443"},
 	} {
 		configtest.SetOnly(t, configtest.WithEmulators(map[string]string{"AIRLOCK_EGRESS_HOSTS": text}))
 		api, err := LoadAPI()
