@@ -1202,7 +1202,7 @@ type NetworkUse struct {
 	// Hosts By name. One without a name, the last, is the sum of all further hosts
 	Hosts []HostUse `json:"hosts"`
 
-	// Refused Hosts that the agent asked for and did not reach, the first 50 of them
+	// Refused Hosts that the agent asked for and did not reach, the first 20 of them
 	Refused []string `json:"refused"`
 }
 

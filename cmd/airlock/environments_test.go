@@ -92,3 +92,14 @@ func TestWorkNamesEnvironment(t *testing.T) {
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, stderr, `there is no environment "Nine"`)
 }
+
+// An execution shows with whom it exchanged data, and whom it did not reach.
+func TestNetworkOfExecution(t *testing.T) {
+	a := startFakeAPI(t, map[string][]any{"GET /executions/exe_1": {client.Execution{Id: "exe_1", Network: client.NetworkUse{
+		Hosts: []client.HostUse{{Host: "pypi.org", Connections: 2, SentBytes: 10, ReceivedBytes: 20}}, Refused: []string{"evil.example.org:443"},
+	}}}})
+	code, out, stderr := runCLI(t, "", "executions", "get", "exe_1", "--server", a.URL)
+	require.Zero(t, code, stderr)
+	require.Regexp(t, `(?m)^Network +pypi\.org: 2 connections, 10 bytes sent, 20 received$`, out)
+	require.Regexp(t, `(?m)^Refused +evil\.example\.org:443$`, out)
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -112,6 +113,13 @@ func showExecution(out io.Writer, e client.Execution) {
 	}
 	if !e.TranscriptDeletedAt.IsZero() {
 		writeField(out, "Transcript", "deleted "+formatTime(e.TranscriptDeletedAt))
+	}
+	for _, h := range e.Network.Hosts {
+		name := cmp.Or(h.Host, "further hosts")
+		writeField(out, "Network", fmt.Sprintf("%s: %d connections, %d bytes sent, %d received", name, h.Connections, h.SentBytes, h.ReceivedBytes))
+	}
+	for _, name := range e.Network.Refused {
+		writeField(out, "Refused", name)
 	}
 	if e.Usage.Calls > 0 {
 		usage := fmt.Sprintf("%d tokens in, %d out, %.4f USD", e.Usage.InputTokens, e.Usage.OutputTokens, e.Usage.CostUsd)

@@ -73,8 +73,15 @@ func largestEnding(steps []execution.Step) execution.Ending {
 			Content: execution.Content{Size: math.MaxInt64, SHA256: bytes.Repeat([]byte{0xff}, 32)},
 		}
 	}
+	network := &execution.NetworkUse{}
+	for i := range 20 {
+		name := fmt.Sprintf("%02d%s", i, text(258))
+		network.Hosts = append(network.Hosts, execution.HostUse{Host: name, Connections: math.MaxInt32, Sent: math.MaxInt64, Received: math.MaxInt64})
+		network.Refused = append(network.Refused, name)
+	}
 	return execution.Ending{
-		Status: execution.Succeeded, Steps: steps, Files: files, OmittedFileCount: math.MaxInt32,
+		Network: network,
+		Status:  execution.Succeeded, Steps: steps, Files: files, OmittedFileCount: math.MaxInt32,
 		Result: &execution.Result{
 			Text: text(execution.MaxResultBytes / 2), Output: `"` + text(execution.MaxResultBytes/2-2) + `"`,
 		},

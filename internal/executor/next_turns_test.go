@@ -92,7 +92,7 @@ func TestWaitingAgentsAreGivenUp(t *testing.T) {
 		"a job needs the slot": {func(c *Config) { c.Slots, c.Reserved = 1, 0 }, func(f *fixture, _ *Executor, _ string) {
 			f.submit("offline", "x")
 		}},
-		"memory is short": {func(*Config) {}, func(_ *fixture, x *Executor, _ string) { short.Store(true) }},
+		"memory is short": {func(*Config) {}, func(*fixture, *Executor, string) { short.Store(true) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

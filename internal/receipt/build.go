@@ -24,7 +24,11 @@ func New(f Facts) Receipt {
 		InputSHA256: digest(e.Task.Input),
 		Sandbox:     newSandbox(f.Job, f.Outcome),
 		Egress:      newEgress(f.Egress),
+		Network:     newNetwork(f.Ending.Network),
 		Timeline:    newTimeline(e, f.Claimed, f.Outcome.Record.Times),
+	}
+	if env := e.Task.Environment; !env.IsZero() {
+		r.Environment = &Environment{ID: env.ID, Version: env.Version}
 	}
 	if failure := f.Ending.Failure; failure != nil {
 		r.Code = failure.Code
@@ -83,6 +87,17 @@ func newEgress(s gateway.Summary) Egress {
 		InputTokens:  s.Tokens.Total() - s.Tokens.Output,
 		OutputTokens: s.Tokens.Output, CostUSD: s.CostUSD, EstimatedCalls: s.EstimatedCalls,
 	}
+}
+
+func newNetwork(used *execution.NetworkUse) *Network {
+	if used == nil {
+		return nil
+	}
+	n := &Network{Hosts: []NetworkHost{}, Refused: len(used.Refused)}
+	for _, h := range used.Hosts {
+		n.Hosts = append(n.Hosts, NetworkHost{Host: h.Host, Connections: h.Connections, BytesSent: h.Sent, BytesReceived: h.Received})
+	}
+	return n
 }
 
 func newTimeline(e *execution.Execution, claimed time.Time, t sandbox.Times) Timeline {

@@ -13,7 +13,7 @@ import (
 )
 
 // Version is the version of the format that Marshal writes. Verify also reads the versions before it.
-const Version = 2
+const Version = 3
 
 // MaxSize bounds a receipt, in bytes.
 const MaxSize = execution.MaxReceiptBytes
@@ -38,8 +38,11 @@ type Receipt struct {
 	// folder: one line "hash  path" per file, ordered as in the execution.
 	FilesSHA256 string `json:"filesSha256,omitempty"`
 
-	Sandbox  *Sandbox `json:"sandbox,omitempty"` // absent if no container was needed
-	Egress   Egress   `json:"egress"`
+	Environment *Environment `json:"environment,omitempty"` // since version 3; absent if the execution names none
+	Sandbox     *Sandbox     `json:"sandbox,omitempty"`     // absent if no container was needed
+	Egress      Egress       `json:"egress"`
+	// Network is absent if the job had no network but its model; also in receipts before version 3, when none had.
+	Network  *Network `json:"network,omitempty"`
 	Timeline Timeline `json:"timeline"`
 
 	Signature *Signature `json:"signature,omitempty"`
@@ -80,6 +83,26 @@ type Egress struct {
 	CostUSD       float64 `json:"costUsd"`
 	// EstimatedCalls are calls whose tokens and cost are estimated, because they ended before the provider reported them.
 	EstimatedCalls int64 `json:"estimatedCalls,omitzero"`
+}
+
+// Environment names the version of the environment that the job had.
+type Environment struct {
+	ID      string `json:"id"`
+	Version int    `json:"version"`
+}
+
+// Network says with whom the job exchanged data, as the gateway counted it.
+type Network struct {
+	Hosts   []NetworkHost `json:"hosts"`   // by name; one without a name, the last, is the sum of all further hosts
+	Refused int           `json:"refused"` // hosts that the job asked for and did not reach, at most 20 are counted
+}
+
+// NetworkHost is what went to one host.
+type NetworkHost struct {
+	Host          string `json:"host"`
+	Connections   int    `json:"connections"`
+	BytesSent     int64  `json:"bytesSent"`
+	BytesReceived int64  `json:"bytesReceived"`
 }
 
 // Timeline says when the execution reached each stage. The two times are the database's. The other fields are

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/airlock-run/airlock/internal/domain/environment"
 	"github.com/airlock-run/airlock/internal/domain/execution"
 	"github.com/airlock-run/airlock/internal/gateway"
 	"github.com/airlock-run/airlock/internal/receipt"
@@ -77,7 +78,7 @@ func mustMarshal(t require.TestingT, f receipt.Facts, k *receipt.Key) []byte {
 func TestNew(t *testing.T) {
 	var got map[string]any
 	require.NoError(t, json.Unmarshal(mustMarshal(t, testFacts(), nil), &got))
-	require.EqualValues(t, 2, got["version"])
+	require.EqualValues(t, receipt.Version, got["version"])
 	require.Equal(t, "exe_1", got["execution"])
 	require.Equal(t, "ada", got["tenant"])
 	require.Equal(t, "succeeded", got["status"])
@@ -177,9 +178,9 @@ func TestVerify(t *testing.T) {
 		"indented":                 {indented.Bytes(), mine, nil},
 		"another key":              {text, theirs, receipt.ErrKeyMismatch},
 		"unsigned":                 {mustMarshal(t, testFacts(), nil), nil, receipt.ErrUnsigned},
-		"an unknown version":       {[]byte(`{"version":3}`), nil, receipt.ErrMalformed},
+		"an unknown version":       {[]byte(`{"version":4}`), nil, receipt.ErrMalformed},
 		"no version":               {[]byte(`{}`), nil, receipt.ErrMalformed},
-		"version 1, signed as 2":   {bytes.Replace(text, []byte(`"version":2`), []byte(`"version":1`), 1), mine, receipt.ErrInvalidSignature},
+		"version 2, signed as 3":   {bytes.Replace(text, []byte(`"version":3`), []byte(`"version":2`), 1), mine, receipt.ErrInvalidSignature},
 		"not an object":            {[]byte(`[]`), nil, receipt.ErrMalformed},
 		"not JSON":                 {[]byte(`hello`), nil, receipt.ErrMalformed},
 		"a duplicate field":        {[]byte(`{"version":2,"version":2}`), nil, receipt.ErrMalformed},
@@ -287,6 +288,46 @@ func TestVerifyVersion1(t *testing.T) {
 	asVersion2 := bytes.Replace(text, []byte(`"version":1`), []byte(`"version":2`), 1)
 	_, err = receipt.Verify(asVersion2, key)
 	require.ErrorIs(t, err, receipt.ErrInvalidSignature)
+}
+
+// testdata/v2.json is a receipt that Airlock wrote when the version was 2.
+func TestVerifyVersion2(t *testing.T) {
+	text, err := os.ReadFile("testdata/v2.json")
+	require.NoError(t, err)
+	public, err := os.ReadFile("testdata/v2.pub")
+	require.NoError(t, err)
+	key, err := receipt.ParsePublicKey(public)
+	require.NoError(t, err)
+	got, err := receipt.Verify(text, key)
+	require.NoError(t, err)
+	require.Equal(t, 2, got.Version)
+	require.Equal(t, "ada", got.Tenant)
+	require.Nil(t, got.Network)
+	asVersion3 := bytes.Replace(text, []byte(`"version":2`), []byte(`"version":3`), 1)
+	_, err = receipt.Verify(asVersion3, key)
+	require.ErrorIs(t, err, receipt.ErrInvalidSignature)
+}
+
+// The receipt says which environment the job had, and with whom it exchanged data. The largest such list fits.
+func TestNetworkInReceipt(t *testing.T) {
+	f := testFacts()
+	f.Execution.Task.Environment = environment.VersionRef{ID: "env_1", Version: 3}
+	f.Ending.Network = &execution.NetworkUse{Refused: []string{"evil.example.org"}}
+	k, _, public := newKey(t)
+	key, err := receipt.ParsePublicKey(public)
+	require.NoError(t, err)
+	for i := range 20 {
+		f.Ending.Network.Hosts = append(f.Ending.Network.Hosts, execution.HostUse{
+			Host: fmt.Sprintf("%02d", i) + strings.Repeat("x", 251), Connections: 9, Sent: 1 << 50, Received: 1 << 50,
+		})
+	}
+	got, err := receipt.Verify(mustMarshal(t, f, k), key)
+	require.NoError(t, err)
+	require.Equal(t, &receipt.Environment{ID: "env_1", Version: 3}, got.Environment)
+	require.Equal(t, 1, got.Network.Refused)
+	require.Len(t, got.Network.Hosts, 20)
+	require.Equal(t, f.Ending.Network.Hosts[19].Host, got.Network.Hosts[19].Host)
+	require.NotNil(t, got.Sandbox.Settings)
 }
 
 func TestParseKeyErrors(t *testing.T) {

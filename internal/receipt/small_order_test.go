@@ -111,7 +111,7 @@ func signedText(t *testing.T, text []byte) []byte {
 	require.NoError(t, json.Unmarshal(text, &r))
 	unsigned := bytes.Replace(text, []byte(`,"value":"`+r.Signature.Value+`"`), nil, 1)
 	require.NotEqual(t, text, unsigned)
-	return append([]byte("airlock receipt 2\n"), unsigned...)
+	return append([]byte("airlock receipt 3\n"), unsigned...)
 }
 
 // S and S + L are the same number modulo the order L of the curve: only the smaller one is a signature.

@@ -68,7 +68,7 @@ func unmarshal(value jsontext.Value) (Receipt, error) {
 			return Receipt{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 		}
 		old.copyRenamedFields(&r)
-	case Version:
+	case 2, Version: // 3 only has more fields
 	default:
 		return Receipt{}, fmt.Errorf("%w of version 1 to %d", ErrMalformed, Version)
 	}

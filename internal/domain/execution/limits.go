@@ -35,7 +35,7 @@ const (
 )
 
 // Bounds of the parts of an execution's document, which holds at most 1 MiB in Firestore. MaxResultBytes is what the
-// other parts leave for certain, each at its largest, with some 20 KiB to spare: a task that is accepted never has an
+// other parts leave for certain, each at its largest, with some 8 KiB to spare: a task that is accepted never has an
 // end that cannot be stored. A test of the API stores such an execution.
 //
 //	input                    256 KiB  MaxInputBytes
@@ -47,6 +47,7 @@ const (
 //	steps                     18 KiB  MaxSteps, each with MaxStepBytes
 //	attempts                  36 KiB  MaxAttemptHistory, each with MaxAttemptDetailBytes and an executor's name of 255 bytes
 //	receipt                   16 KiB  MaxReceiptBytes
+//	network                   12 KiB  20 hosts and 20 names that were refused, of some 260 bytes each
 //	labels, webhook, failure  15 KiB
 const (
 	MaxInputBytes     = 256 << 10 // of a message, or of the input of a run or batch

@@ -23,10 +23,10 @@ type HostUsage struct {
 	Sent, Received int64 // bytes
 }
 
-// A job may use many hosts, of which so many are named.
+// A job may use many hosts, of which so many are named: the document of its execution holds no more.
 const (
-	maxHosts   = 100
-	maxRefused = 50
+	maxHosts   = 20
+	maxRefused = 20
 )
 
 // errTooMuch is the error of a connection of a job that has reached its limit.

@@ -1830,7 +1830,23 @@ export interface components {
              * @description When the transcript was deleted, before the execution
              */
             transcriptDeletedAt?: string;
+            network?: components["schemas"]["NetworkUse"];
             urls: components["schemas"]["ExecutionURLs"];
+        };
+        /** @description What the newest attempt sent to and received from the hosts of its environment. Absent before its end, and if the environment allows no hosts */
+        NetworkUse: {
+            /** @description By name. One without a name, the last, is the sum of all further hosts */
+            hosts: components["schemas"]["HostUse"][];
+            /** @description Hosts that the agent asked for and did not reach, the first 20 of them */
+            refused: string[];
+        };
+        HostUse: {
+            host: string;
+            connections: number;
+            /** Format: int64 */
+            sentBytes: number;
+            /** Format: int64 */
+            receivedBytes: number;
         };
         InputFileInfo: {
             /** @description Relative to the agent's working folder */

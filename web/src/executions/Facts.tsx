@@ -1,7 +1,7 @@
 import type { ReactNode } from 'react'
 import type { Execution } from '../api/types.ts'
 import { Fact } from '../ui/Fact.tsx'
-import { formatDuration, formatExact } from '../ui/format.ts'
+import { formatBytes, formatDuration, formatExact } from '../ui/format.ts'
 import { TextLink } from '../ui/TextLink.tsx'
 import { StatusBadge } from './StatusBadge.tsx'
 
@@ -55,6 +55,23 @@ export function Facts({ execution }: { execution: Execution }) {
               {execution.environment.id}
             </TextLink>
             <Note>version {execution.environment.version}</Note>
+          </Fact>
+        )}
+        {execution.network && (
+          <Fact name="Network">
+            {execution.network.hosts.length === 0 && 'not used'}
+            {execution.network.hosts.map(({ host, connections, sentBytes, receivedBytes }) => (
+              <div key={host}>
+                {host || 'further hosts'}
+                <Note>
+                  {connections.toLocaleString()} {connections === 1 ? 'connection' : 'connections'},{' '}
+                  {formatBytes(sentBytes)} sent, {formatBytes(receivedBytes)} received
+                </Note>
+              </div>
+            ))}
+            {execution.network.refused.length > 0 && (
+              <Note>not reached: {execution.network.refused.join(', ')}</Note>
+            )}
           </Fact>
         )}
         <Fact name="Model calls">

@@ -130,6 +130,19 @@ describe('a finished execution', () => {
     expect(attempts).toHaveTextContent(/3 · host-2timed outclaimed/)
   })
 
+  test('shows what it used its network for', async () => {
+    const { server, id } = await withFinishedExecution({
+      network: {
+        hosts: [{ host: 'pypi.org', connections: 1, sentBytes: 2048, receivedBytes: 3145728 }],
+        refused: ['evil.example.org:443'],
+      },
+    })
+    visit(`#/e/${id}`, server)
+    const facts = await screen.findByRole('region', { name: 'Facts' })
+    expect(facts).toHaveTextContent(/pypi\.org1 connection, 2\.0 KiB sent, 3\.0 MiB received/)
+    expect(facts).toHaveTextContent('not reached: evil.example.org:443')
+  })
+
   test('shows its receipt, and downloads it', async () => {
     const receipt = {
       executor: 'host-1',
