@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-const tunnelBuffer = 128 << 10
+// tunnelBuffer is the memory that one direction of a tunnel uses. A job may have MaxConnections tunnels.
+const tunnelBuffer = 32 << 10
 
 // connect serves a CONNECT request. At port 80 the connection carries HTTP requests, each of which is served like one
 // with an absolute URL. At every other port it is a tunnel, whose TLS hello must name the same host.
@@ -61,8 +62,7 @@ func (d *Door) tunnel(client *clientConn, upstream net.Conn, t target) {
 		answers.Go(func() { copyHalf(client, upstream) })
 	}
 	if err := d.checkHello(client, t); err != nil {
-		d.usage.refused(t.String())
-		d.log.Info("egress refused", logHost(t), logReason(err))
+		d.recordRefusal(t.String(), err.Error())
 		_ = client.Close()
 		_ = upstream.Close()
 		return

@@ -202,14 +202,21 @@ func (d *Door) resolve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	d.usage.refused(name)
+	d.recordRefusal(name, reason)
 	http.Error(w, reason, http.StatusForbidden)
+}
+
+// recordRefusal records a host that was not reached. Each is logged one time, and only the first ones: a job cannot fill
+// the log.
+func (d *Door) recordRefusal(host, reason string) {
+	if shown, isNew := d.usage.refused(host); isNew {
+		d.log.Info("egress refused", zap.String("host", shown), zap.String("reason", reason))
+	}
 }
 
 // refuse answers a request that is not served.
 func (d *Door) refuse(w http.ResponseWriter, host string, status int, reason string) {
-	d.usage.refused(host)
-	d.log.Info("egress refused", zap.String("host", host), zap.String("reason", reason))
+	d.recordRefusal(host, reason)
 	w.Header().Set("Connection", "close")
 	w.Header().Set("X-Airlock-Reason", reason)
 	http.Error(w, "Airlock: "+reason, status)

@@ -128,12 +128,16 @@ func TestPlainRequestToAllowedHost(t *testing.T) {
 	t.Cleanup(server.Close)
 	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
 	require.NoError(t, err)
-	_, proxy := openDoor(t, Config{Guard: loopback}, "a.test:"+port)
+	d, proxy := openDoor(t, Config{Guard: loopback}, "a.test:"+port)
+	defer func() { require.Len(t, d.Usage().Hosts, 1, "all spellings are one host") }()
 	proxy.User = url.UserPassword("x", "y")
 	status, body, err := get(t, behind(proxy, nil), "http://a.test:"+port+"/x?y=%2f")
 	require.NoError(t, err)
 	require.Equal(t, 200, status, body)
 	require.Equal(t, "hello from a.test:"+port, body)
+	status, _, err = get(t, behind(proxy, nil), "http://A.Test.:"+port)
+	require.NoError(t, err)
+	require.Equal(t, 200, status)
 	status, body, err = get(t, behind(proxy, nil), "http://b.test:"+port)
 	require.NoError(t, err)
 	require.Equal(t, 403, status)
@@ -375,6 +379,8 @@ func TestRefusedNamesCanBeShown(t *testing.T) {
 	for range maxRefused + 10 {
 		d.usage.refused(rand.Text())
 	}
+	_, again := d.usage.refused("b\u202e")
+	require.False(t, again, "it is logged once")
 	shown := d.Usage().Refused
 	require.Len(t, shown, maxRefused)
 	require.Contains(t, shown, "a?[31m")

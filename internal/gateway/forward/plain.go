@@ -10,13 +10,13 @@ import (
 	"go.uber.org/zap"
 )
 
-func logHost(t target) zap.Field    { return zap.Stringer("host", t) }
-func logReason(err error) zap.Field { return zap.NamedError("reason", err) }
-
 // newPlainProxy returns the proxy for requests without TLS, whose URL is the target.
 func newPlainProxy(transport http.RoundTripper) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
+			if t, err := parseTarget(r.In.URL.Host, http80); err == nil { // it was checked before
+				r.Out.URL.Host = t.String()
+			}
 			r.Out.Host = r.In.URL.Host // whatever the header says
 			if _, ok := r.Out.Header["User-Agent"]; !ok {
 				r.Out.Header.Set("User-Agent", "") // Go would add its own

@@ -58,15 +58,20 @@ func (u *usage) snapshot() Usage {
 	return all
 }
 
-func (u *usage) refused(host string) {
+// refused records a host that was not reached, as it can be shown. isNew is false if it is recorded already, or not at
+// all.
+func (u *usage) refused(host string) (shown string, isNew bool) {
+	shown = readable(host)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.refusedSet == nil {
 		u.refusedSet = map[string]bool{}
 	}
-	if len(u.refusedSet) < maxRefused {
-		u.refusedSet[readable(host)] = true
+	if u.refusedSet[shown] || len(u.refusedSet) == maxRefused {
+		return shown, false
 	}
+	u.refusedSet[shown] = true
+	return shown, true
 }
 
 // maxShown is longer than any name with its port, in bytes.

@@ -139,6 +139,12 @@ func TestGVisor(t *testing.T) {
 		out := run(t, d, job)
 		require.True(t, slices.Equal(job.Stdin, out.Stdout))
 	})
+	t.Run("network", func(t *testing.T) {
+		job, _ := networkJob(t, "fetch", "https://example.com:PORT/", "https://example.org:PORT/")
+		out := string(run(t, d, job).Stdout)
+		require.Contains(t, out, "200 hello from example.com")
+		require.Contains(t, out, "no such host")
+	})
 	for _, a := range attacks {
 		t.Run(a.name, func(t *testing.T) {
 			if gvisor := gvisorAttacks[a.name]; gvisor.change != nil {

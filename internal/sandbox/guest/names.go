@@ -19,6 +19,9 @@ const (
 	// maxNames bounds the names that have an address, and so the sockets that listen.
 	maxNames      = 256
 	maxDNSMessage = 4 << 10
+	// maxQuestions bounds the questions that are answered at the same time. Further ones are dropped, as by a busy server:
+	// programs ask again.
+	maxQuestions = 32
 	// resolveHost is the reserved name of the gateway's answer to that question; see package forward.
 	resolveHost = "resolve.airlock.invalid"
 )
@@ -57,13 +60,20 @@ func openNames(ctx context.Context, addr, socket string, ports []int) (*names, e
 // serve answers questions in the background.
 func (n *names) serve() {
 	go func() {
+		questions := make(chan struct{}, maxQuestions)
 		for {
 			buf := make([]byte, maxDNSMessage)
 			size, from, err := n.packet.ReadFrom(buf)
 			if err != nil {
 				return
 			}
+			select {
+			case questions <- struct{}{}:
+			default:
+				continue
+			}
 			go func() {
+				defer func() { <-questions }()
 				if answer := n.answer(buf[:size]); answer != nil {
 					_, _ = n.packet.WriteTo(answer, from)
 				}
