@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/airlock-run/airlock/internal/app/config"
 	"github.com/airlock-run/airlock/internal/app/executorservice"
 	"github.com/airlock-run/airlock/internal/blob"
+	"github.com/airlock-run/airlock/internal/gateway/forward"
 	"github.com/airlock-run/airlock/internal/sandbox"
 	"github.com/airlock-run/airlock/internal/sandbox/docker"
 )
@@ -43,7 +45,7 @@ func Diagnose(ctx context.Context, c config.Executor) []Finding {
 	if c.HealthListenAddr != "" {
 		findings = append(findings, checkExecutor(ctx, c.HealthListenAddr))
 	}
-	return append(findings, checkAnthropicKey(c), checkBlobStorage(ctx, c.BlobURL), checkVariables(os.Environ(), runtimes))
+	return append(findings, checkEgress(ctx, c), checkAnthropicKey(c), checkBlobStorage(ctx, c.BlobURL), checkVariables(os.Environ(), runtimes))
 }
 
 // checkSandbox checks the Engine, the images and the isolation of a sandbox.
@@ -127,6 +129,32 @@ func formatReasons(reasons map[string]string) string {
 		parts = append(parts, name+": "+reasons[name])
 	}
 	return strings.Join(parts, "; ")
+}
+
+// egressTimeout bounds the question whether the name server answers.
+const egressTimeout = 5 * time.Second
+
+// checkEgress says what environments may reach, and asks whether the operator's name server, if there is one, answers.
+func checkEgress(ctx context.Context, c config.Executor) Finding {
+	finding := Finding{Name: "AIRLOCK_EGRESS_HOSTS", Detail: "environments reach no hosts", Advice: "correct AIRLOCK_EGRESS_NAME_SERVER"}
+	if patterns := c.EgressHosts.Patterns(); len(patterns) > 0 {
+		finding.Detail = fmt.Sprintf("environments may reach %d patterns of hosts, at public addresses", len(patterns))
+	}
+	for _, network := range c.EgressPrivateNetworks {
+		finding.Detail += ", and in " + network.String()
+	}
+	if c.EgressNameServer == "" {
+		return finding
+	}
+	finding.Detail += "; name server " + c.EgressNameServer
+	ctx, cancel := context.WithTimeout(ctx, egressTimeout)
+	defer cancel()
+	_, err := forward.NewResolver(c.EgressNameServer).LookupHost(ctx, "airlock-doctor.example.com.")
+	if missing, ok := errors.AsType[*net.DNSError](err); ok && missing.IsNotFound {
+		err = nil // it has answered
+	}
+	finding.Err = err
+	return finding
 }
 
 func checkAnthropicKey(c config.Executor) Finding {

@@ -1,10 +1,13 @@
 package doctor
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,7 +16,9 @@ import (
 
 	"github.com/airlock-run/airlock/internal/agentruntime/catalog"
 	"github.com/airlock-run/airlock/internal/app/config"
+	"github.com/airlock-run/airlock/internal/domain/environment"
 	"github.com/airlock-run/airlock/internal/sandbox"
+	"github.com/airlock-run/airlock/internal/test/nameserver"
 )
 
 func TestBlobStorageCheck(t *testing.T) {
@@ -75,4 +80,24 @@ func TestMisspeltVariableFailsTheCheck(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, checkVariables([]string{"AIRLOCK_EXECUTOR_SLOTS=2", "AIRLOCK_BILLING=x"}, catalog.Catalog{}).Err)
 	require.ErrorContains(t, checkVariables([]string{"AIRLOCK_EXECUTOR_SLOT=2"}, catalog.Catalog{}).Err, "AIRLOCK_EXECUTOR_SLOTS")
+}
+
+func TestEgressCheck(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "environments reach no hosts", checkEgress(t.Context(), config.Executor{}).Detail)
+	hosts, err := environment.ParseCeiling([]string{"pypi.org", "*.example.org"})
+	require.NoError(t, err)
+	c := config.Executor{EgressPrivateNetworks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, EgressNameServer: nameserver.Start(t, nil)}
+	c.EgressHosts = hosts
+	finding := checkEgress(t.Context(), c)
+	require.NoError(t, finding.Err)
+	require.Equal(t, "environments may reach 2 patterns of hosts, at public addresses, and in 10.1.0.0/16; name server "+c.EgressNameServer, finding.Detail)
+
+	silent, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer silent.Close()
+	c.EgressNameServer = silent.LocalAddr().String()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // as after egressTimeout
+	require.Error(t, checkEgress(ctx, c).Err)
 }

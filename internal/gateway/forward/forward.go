@@ -206,8 +206,8 @@ func (d *Door) resolve(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, reason, http.StatusForbidden)
 }
 
-// recordRefusal records a host that was not reached. Each is logged one time, and only the first ones: a job cannot fill
-// the log.
+// recordRefusal records a host that was not reached. Each is logged one time, and only the first ones: a job cannot
+// fill the log.
 func (d *Door) recordRefusal(host, reason string) {
 	if shown, isNew := d.usage.refused(host); isNew {
 		d.log.Info("egress refused", zap.String("host", shown), zap.String("reason", reason))
