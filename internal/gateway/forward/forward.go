@@ -21,6 +21,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/airlock-run/airlock/internal/netguard"
+	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
 // DefaultMaxBytes is Config.MaxBytes if that is 0: 10 GiB.
@@ -209,6 +210,7 @@ func (d *Door) resolve(w http.ResponseWriter, r *http.Request) {
 // recordRefusal records a host that was not reached. Each is logged one time, and only the first ones: a job cannot
 // fill the log.
 func (d *Door) recordRefusal(host, reason string) {
+	metrics.NetworkConnections.WithLabelValues("refused").Inc()
 	if shown, isNew := d.usage.refused(host); isNew {
 		d.log.Info("egress refused", zap.String("host", shown), zap.String("reason", reason))
 	}
@@ -234,8 +236,10 @@ func (d *Door) dial(ctx context.Context, addr string) (net.Conn, error) {
 	}
 	conn, err := dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
+		metrics.NetworkConnections.WithLabelValues("failed").Inc()
 		return nil, err
 	}
+	metrics.NetworkConnections.WithLabelValues("connected").Inc()
 	return d.usage.count(conn, host), nil
 }
 

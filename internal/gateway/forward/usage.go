@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/airlock-run/airlock/internal/telemetry/metrics"
 )
 
 // Usage is what a job has sent and received, by host.
@@ -121,6 +123,11 @@ func (u *usage) add(to *int64, n int) error {
 	return nil
 }
 
+var (
+	bytesReceived = metrics.NetworkBytes.WithLabelValues("in")
+	bytesSent     = metrics.NetworkBytes.WithLabelValues("out")
+)
+
 type countedConn struct {
 	net.Conn
 	usage *usage
@@ -129,11 +136,13 @@ type countedConn struct {
 
 func (c *countedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
+	bytesReceived.Add(float64(n))
 	return n, cmp.Or(c.usage.add(&c.host.Received, n), err)
 }
 
 func (c *countedConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
+	bytesSent.Add(float64(n))
 	return n, cmp.Or(c.usage.add(&c.host.Sent, n), err)
 }
 

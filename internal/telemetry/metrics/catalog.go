@@ -76,6 +76,13 @@ var (
 	ModelCost   = counter("airlock_model_cost_usd_total", "Cost of these tokens by the price list, in US dollars.", "model")
 )
 
+// Metrics of internal/gateway/forward.
+var (
+	NetworkConnections = counter("airlock_network_connections_total",
+		"Connections of sandboxes to hosts of their environments, by outcome: connected, refused, failed.", "outcome")
+	NetworkBytes = counter("airlock_network_bytes_total", "Bytes that sandboxes sent to and received from these hosts.", "direction")
+)
+
 // Metrics of internal/api.
 var (
 	HTTPRequests = counter("airlock_http_requests_total",
