@@ -56,7 +56,7 @@ func (r Runtime) prepare(ctx context.Context, e *execution.Execution) (*Run, *ex
 		run.egress = r.OpenEgress(ctx, e, run.Model, run.door)
 		run.Job.Egress = run.egress
 	case run.door != nil:
-		run.Job.Egress = forward.Egress(run.door)
+		run.Job.Egress = forward.NewEgress(run.door)
 	}
 	return run, nil
 }

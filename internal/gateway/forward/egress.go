@@ -7,24 +7,24 @@ import (
 	"time"
 
 	"golang.org/x/net/netutil"
-
-	"github.com/airlock-run/airlock/internal/sandbox"
 )
 
 // MaxConnections bounds the connections of one job.
 const MaxConnections = 128
 
-// Egress returns the egress of a job that has no model.
-func Egress(d *Door) sandbox.Egress {
-	return &egress{d, &http.Server{Handler: d, ReadHeaderTimeout: firstBytesTimeout, IdleTimeout: 2 * time.Minute}}
-}
-
-type egress struct {
+// Egress is the egress of a job that has no model. It implements sandbox.Egress.
+type Egress struct {
 	door   *Door
 	server *http.Server
 }
 
-func (e *egress) Serve(l net.Listener) error {
+// NewEgress returns the egress of a door, which it closes.
+func NewEgress(d *Door) *Egress {
+	return &Egress{d, &http.Server{Handler: d, ReadHeaderTimeout: firstBytesTimeout, IdleTimeout: 2 * time.Minute}}
+}
+
+// Serve serves the job's connections until the listener or the egress is closed. It owns the listener.
+func (e *Egress) Serve(l net.Listener) error {
 	err := e.server.Serve(netutil.LimitListener(l, MaxConnections))
 	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 		return nil
@@ -32,7 +32,8 @@ func (e *egress) Serve(l net.Listener) error {
 	return err
 }
 
-func (e *egress) Close() error {
+// Close ends all connections.
+func (e *Egress) Close() error {
 	err := e.server.Close()
 	e.door.Close()
 	if errors.Is(err, net.ErrClosed) {
@@ -42,6 +43,10 @@ func (e *egress) Close() error {
 }
 
 // Busy is false: a connection that is open says nothing about whether the agent works.
-func (e *egress) Busy() bool             { return false }
-func (e *egress) Waited() time.Duration  { return 0 }
-func (e *egress) MaxWait() time.Duration { return 0 }
+func (e *Egress) Busy() bool { return false }
+
+// Waited is 0: hosts have no door that waits for them.
+func (e *Egress) Waited() time.Duration { return 0 }
+
+// MaxWait is 0.
+func (e *Egress) MaxWait() time.Duration { return 0 }

@@ -55,7 +55,7 @@ func networkJob(t *testing.T, args ...string) (sandbox.Job, *forward.Door) {
 	job := probe(args...)
 	job.Stdin = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	job.Network = &sandbox.Network{Ports: []int{port}, Notice: "You can reach example.com."}
-	job.Egress = forward.Egress(door)
+	job.Egress = forward.NewEgress(door)
 	return job, door
 }
 
