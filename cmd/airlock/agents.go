@@ -77,6 +77,12 @@ func showAgent(out io.Writer, a client.Agent) {
 	if a.Budget.MaxCostUsd > 0 {
 		writeField(out, "Budget", fmt.Sprintf("%g USD", a.Budget.MaxCostUsd))
 	}
+	if a.DailyBudget.Usd > 0 {
+		writeField(out, "Daily budget", fmt.Sprintf("%g USD", a.DailyBudget.Usd))
+	}
+	if a.Retry.MaxAttempts > 1 {
+		writeField(out, "Attempts", fmt.Sprintf("at most %d", a.Retry.MaxAttempts))
+	}
 	showSettings(out, a)
 	writeField(out, "Version", strconv.Itoa(a.Version))
 	writeField(out, "Created", formatTime(a.CreatedAt))

@@ -39,7 +39,9 @@ func TestListOutputTableOrJSON(t *testing.T) {
 }
 
 func TestAgentCommands(t *testing.T) {
-	agent := client.Agent{Id: "agt_1", Name: "One", Instructions: "Count"}
+	agent := client.Agent{
+		Id: "agt_1", Name: "One", Instructions: "Count", DailyBudget: client.DailyBudget{Usd: 2.5}, Retry: client.RetryPolicy{MaxAttempts: 3},
+	}
 	a := startFakeAPI(t, map[string][]any{
 		"POST /agents": {agent}, "GET /agents/agt_1": {agent}, "PATCH /agents/agt_1": {agent}, "DELETE /agents/agt_1": {agent},
 	})
@@ -60,6 +62,8 @@ func TestAgentCommands(t *testing.T) {
 	code, out, _ = runCLI(t, "", "agents", "get", "agt_1", "--server", a.URL)
 	require.Zero(t, code)
 	require.Contains(t, out, "Count")
+	require.Regexp(t, `(?m)^Daily budget +2\.5 USD$`, out)
+	require.Regexp(t, `(?m)^Attempts +at most 3$`, out)
 }
 
 func TestKeyCommands(t *testing.T) {

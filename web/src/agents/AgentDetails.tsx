@@ -62,9 +62,13 @@ export function AgentDetails({ agent }: { agent: Agent }) {
   )
 }
 
-function budgetLimits({ budget }: Agent): string[] {
+function budgetLimits({ budget, dailyBudget, retry }: Agent): string[] {
   return [
     ...(budget?.maxTokens === undefined ? [] : [`${budget.maxTokens.toLocaleString()} tokens`]),
     ...(budget?.maxCostUsd === undefined ? [] : [`${budget.maxCostUsd} USD`]),
+    ...(dailyBudget?.usd === undefined ? [] : [`${dailyBudget.usd} USD a day`]),
+    ...(retry?.maxAttempts === undefined || retry.maxAttempts < 2
+      ? []
+      : [`at most ${retry.maxAttempts} attempts`]),
   ]
 }

@@ -116,6 +116,19 @@ describe("an agent's page", () => {
     expect(screen.queryByRole('textbox', { name: /Message/ })).not.toBeInTheDocument()
   })
 
+  test('shows what its executions may cost, and how often they are tried', async () => {
+    const { server } = await withAgent()
+    const limited = await post(server, '/agents', {
+      ...draft,
+      budget: { maxCostUsd: 1 },
+      dailyBudget: { usd: 2.5 },
+      retry: { maxAttempts: 3 },
+    })
+    visit(`#/a/${limited['id'] ?? ''}`, server)
+    const about = await screen.findByRole('region', { name: 'About this agent' })
+    expect(about).toHaveTextContent('1 USD · 2.5 USD a day · at most 3 attempts')
+  })
+
   test('lists only its own earlier runs', async () => {
     const { server, id } = await withAgent()
     const other = await post(server, '/agents', { ...draft, name: 'Other' })
