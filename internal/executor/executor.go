@@ -165,10 +165,14 @@ func New(c Config) *Executor {
 	return &Executor{
 		config: c, slots: newSlots(c.Slots, c.Reserved), finishSem: semaphore.NewWeighted(int64(c.Slots)), health: health,
 		runtimes: newRuntimeStates(health.changed.Notify), drain: newDrainGate(),
-		turns:        make(chan execution.Ref, turnsBuffer),
-		nextTurns:    &nextTurns{max: c.MaxNextTurns, hold: c.NextTurnHold, memoryIsShort: memoryIsShort},
-		settings:     newVersionCache(c.Tasks.AgentSettings),
-		environments: newVersionCache(c.Tasks.EnvironmentVersion),
+		turns:     make(chan execution.Ref, turnsBuffer),
+		nextTurns: &nextTurns{max: c.MaxNextTurns, hold: c.NextTurnHold, memoryIsShort: memoryIsShort},
+		settings: newVersionCache(func(ctx context.Context, tenant, agentID string, version int) (agent.Settings, error) {
+			return c.Tasks.AgentSettings(ctx, tenant, agentID, version)
+		}),
+		environments: newVersionCache(func(ctx context.Context, tenant, environmentID string, version int) (environment.Environment, error) {
+			return c.Tasks.EnvironmentVersion(ctx, tenant, environmentID, version)
+		}),
 	}
 }
 

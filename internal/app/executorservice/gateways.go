@@ -63,7 +63,10 @@ func upstreamHosts(s Settings) []string {
 			hosts = append(hosts, strings.ToLower(u.Hostname()))
 		}
 	}
-	return append(hosts, strings.ToLower(s.AnthropicBaseURL.Hostname()))
+	if s.AnthropicBaseURL != nil {
+		hosts = append(hosts, strings.ToLower(s.AnthropicBaseURL.Hostname()))
+	}
+	return hosts
 }
 
 // upstream is a model's API with one key. Without a key it is not used.

@@ -73,7 +73,7 @@ func validView(user string) selfinspect.View {
 			"/workspace":  "tmpfs,rw,nosuid,nodev,rw,size=393216k",
 			"/home/agent": "tmpfs,rw,nosuid,nodev,rw,size=131072k",
 			"/run/output": "tmpfs,rw,nosuid,nodev,noexec,rw,size=163840k",
-			egressDir:     "ext4,ro,rw", "/etc/hosts": "ext4,ro,rw", "/etc/hostname": "ext4,ro,rw",
+			egressDir:     "ext4,ro,rw", "/etc/hosts": "ext4,ro,rw", "/etc/hostname": "ext4,ro,rw", "/etc/resolv.conf": "ext4,ro,rw",
 			"/etc/passwd": "ext4,ro,rw", "/etc/group": "ext4,ro,rw", "/dev/shm": "tmpfs,rw,size=16384k",
 		},
 		Interfaces: []string{"lo"}, RootWriteResult: "read-only file system", UserName: "agent", Hostname: "sandbox", Init: "sandbox-init",
