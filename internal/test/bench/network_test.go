@@ -21,9 +21,9 @@ import (
 	"github.com/airlock-run/airlock/internal/test/nameserver"
 )
 
-// BenchmarkNetwork compares a download by curl in a sandbox, through the gateway, with one by curl on this machine, from
-// the same server over loopback with one connection, in turns. The server sends at the rate of a link, because both ends
-// share the CPUs here. CPU time is that of all programs that take part: curl, init, gateway and server.
+// BenchmarkNetwork compares a download by curl in a sandbox, through the gateway, with one by curl on this machine,
+// from the same server over loopback with one connection, in turns. The server sends at the rate of a link, because
+// both ends share the CPUs here. CPU time is that of all programs that take part: curl, init, gateway and server.
 func BenchmarkNetwork(b *testing.B) {
 	const turns, size, linkRate = 7, 256 << 20, 100 << 20
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
