@@ -22,7 +22,7 @@ export function ReceiptView({ id, receipt }: { id: string; receipt: Record<strin
         {container && <Fact name="Container">{container}</Fact>}
         {image && <Fact name="Image">{image}</Fact>}
         {runtime && <Fact name="Container runtime">{runtime}</Fact>}
-        {network && <Fact name="Network">{network}</Fact>}
+        {network && <Fact name="Container network">{network}</Fact>}
         <Fact name="Gateway calls">
           {calls.toLocaleString()} allowed, {denied.toLocaleString()} denied
         </Fact>
