@@ -19,8 +19,8 @@ var proxyVariables = func() []string {
 	return append(list, "NO_PROXY="+local, "no_proxy="+local)
 }()
 
-// addEnvironment gives the job the variables and the network of its environment. Variables of the agent and of the
-// runtime go before those of the environment.
+// addEnvironment gives the job the variables and the network of its environment. Of two variables with one name, that
+// of the agent or the runtime holds, and not that of the environment.
 func (r *Run) addEnvironment(t *execution.Task) {
 	job := &r.Job
 	job.Env = append(environmentVariables(t.Variables), job.Env...)

@@ -21,7 +21,7 @@ var (
 		"NODE_OPTIONS", "NODE_PATH", "NODE_EXTRA_CA_CERTS", "NODE_TLS_REJECT_UNAUTHORIZED", // the agent's JavaScript engine
 		"BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "PROMPT_COMMAND", "PS4", "IFS", // run code in, or change, every shell
 		"GCONV_PATH", "GLIBC_TUNABLES", "LOCPATH", // load code or data into every program
-		"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", // the way to the hosts of the environment; with others the agent would not reach its model
+		"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", // the way to the environment's hosts
 		"API_TIMEOUT_MS", "DISABLE_AUTOUPDATER", // the runtime's
 	}
 )

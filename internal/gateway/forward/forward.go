@@ -104,6 +104,7 @@ func (p *Proxy) Open(executionID string, rules Rules) *Door {
 	d.transport.DialContext = func(ctx context.Context, _, addr string) (net.Conn, error) { return d.dial(ctx, addr) }
 	d.transport.ResponseHeaderTimeout = 5 * time.Minute
 	d.transport.MaxResponseHeaderBytes = 256 << 10
+	d.transport.IdleConnTimeout = 90 * time.Second
 	d.plain = newPlainProxy(d.transport)
 	return d
 }
@@ -114,8 +115,8 @@ func (d *Door) Close() {
 	d.closed = true
 	d.mu.Unlock()
 	d.cancel()
-	d.transport.CloseIdleConnections()
 	d.requests.Wait()
+	d.transport.CloseIdleConnections()
 }
 
 // Usage returns what went through the door so far.

@@ -325,6 +325,26 @@ func TestWebSocketOverPlainHTTP(t *testing.T) {
 	require.Equal(t, "ping\n", line)
 }
 
+// An upgrade that the server does not make is a request like any other: its answer is complete.
+func TestUpgradeThatIsNotMade(t *testing.T) {
+	answer := strings.Repeat("x", 1<<20)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) }))
+	t.Cleanup(server.Close)
+	d, proxy := openDoor(t, Config{Guard: loopback}, "a.test:80")
+	d.dialAddr = func(string) string { return server.Listener.Addr().String() }
+	conn, _ := dialRaw(t, proxy, "a.test:80")
+	reader := bufio.NewReader(conn)
+	for range 2 { // the connection goes on
+		_, err := fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+		require.NoError(t, err)
+		res, err := http.ReadResponse(reader, nil)
+		require.NoError(t, err)
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		require.Len(t, body, len(answer))
+	}
+}
+
 func TestBytesOfJobAreBounded(t *testing.T) {
 	port, roots := startTLS(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1<<20)) }))
 	d, proxy := openDoor(t, Config{Guard: loopback, MaxBytes: 100 << 10}, "a.test:"+port)

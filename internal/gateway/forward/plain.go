@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -50,22 +51,30 @@ func (d *Door) servePlain(w http.ResponseWriter, r *http.Request) {
 func (d *Door) servePlainConn(client *clientConn, t target) {
 	done := make(chan struct{})
 	end := sync.OnceFunc(func() { close(done) })
+	hijacked := false // set and read by the handler's goroutine: the connection ends with the handler
 	server := &http.Server{
+		BaseContext:       func(net.Listener) context.Context { return d.ctx },
 		ReadHeaderTimeout: firstBytesTimeout, IdleTimeout: 2 * time.Minute, ErrorLog: zap.NewStdLog(zap.NewNop()),
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if asked, err := parseTarget(r.Host, http80); err != nil || asked != t || r.URL.IsAbs() {
 				d.refuse(w, r.Host, http.StatusMisdirectedRequest, "this connection is one to "+t.String()+", and its Host must be that")
 				return
 			}
-			if len(r.Header["Upgrade"]) > 0 {
-				defer end() // the connection may be the handler's now, and ends with it
-			}
+			defer func() {
+				if hijacked {
+					end()
+				}
+			}()
 			r.URL.Scheme, r.URL.Host = "http", t.host
 			d.plain.ServeHTTP(w, r)
 		}),
 		ConnState: func(_ net.Conn, state http.ConnState) {
-			if state == http.StateClosed {
+			switch state {
+			case http.StateHijacked:
+				hijacked = true
+			case http.StateClosed:
 				end()
+			case http.StateNew, http.StateActive, http.StateIdle:
 			}
 		},
 	}
